@@ -1,0 +1,23 @@
+//! Every quantity of the store that has a bound: unit in the name, the reason, what happens at it.
+
+/// A pack is sealed, and never changed again, when it has reached this size.
+pub const PACK_SEAL_OCTETS: u64 = 64 * 1024 * 1024;
+
+/// A compressed body larger than this leaves memory for an unlinked spool file.
+pub const DRAFT_MEMORY_OCTETS: usize = 256 * 1024;
+
+/// A body is handed out in chunks of at most this size, so that a large message never stands in
+/// memory whole.
+pub const BODY_CHUNK_OCTETS: usize = 64 * 1024;
+
+/// Rows that one index transaction carries at most: a longer one would keep other processes out.
+pub const INDEX_TRANSACTION_ROWS: usize = 1_000;
+
+/// Space kept for tombstones: a full disk can still be emptied.
+pub const TOMBSTONE_RESERVE_OCTETS: u64 = 1024 * 1024;
+
+/// A removed message's bytes stay at least this long for snapshots that are open, in milliseconds.
+pub const SNAPSHOT_GRACE_MS: u64 = 60 * 60 * 1000;
+
+const _: () = assert!((DRAFT_MEMORY_OCTETS as u64) < PACK_SEAL_OCTETS);
+const _: () = assert!(BODY_CHUNK_OCTETS <= DRAFT_MEMORY_OCTETS);

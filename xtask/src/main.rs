@@ -1,0 +1,2 @@
+//! Set-up, test, bench: the project's own chores.
+fn main() {}
