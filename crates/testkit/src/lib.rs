@@ -1,1 +1,8 @@
-//! x
+//! What tests of this workspace share: an in-memory store that is simple enough to be evidently
+//! right, the contract suite that every store passes, a disk that fails on demand, and a corpus of
+//! awkward messages. Nothing here is part of the program.
+
+pub mod exec;
+pub mod memory;
+
+pub use memory::{MemoryStore, Op};

@@ -1,0 +1,472 @@
+//! The model itself: plain data behind one lock, every rule in the shortest form that is right.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
+
+use restante_store::limits::SNAPSHOT_GRACE_MS;
+use restante_store::{
+    Change, Changes, Cursor, Delivery, Hints, ListingEntry, MailboxId, MailboxInfo, MessageFilter,
+    MessageInfo, Release, StoreError, TombstoneId, Totals, UniqueId, ViewId, ViewInfo,
+};
+
+use super::{Op, wall_clock_ms};
+
+type Answer<T> = Result<T, StoreError>;
+
+/// A sealed message: what [`restante_store::Sealed::inner`] holds here.
+#[derive(Debug)]
+pub(super) struct Content {
+    pub(super) bytes: Vec<u8>,
+    pub(super) hints: Hints,
+}
+
+pub(super) struct Mailbox {
+    name: String,
+    /// `None` until someone sets it: then it depends on whether there are devices.
+    release: Option<Release>,
+    removed: bool,
+    views: BTreeMap<ViewId, View>,
+    /// The plain login counts as a device once it has been used.
+    plain_used: bool,
+    pub(super) exclusive: bool,
+}
+
+struct View {
+    name: String,
+    /// Messages delivered before this place in `State::messages` are none of its business.
+    since: usize,
+}
+
+struct Message {
+    info: MessageInfo,
+    /// `None` once the bytes are gone for good.
+    content: Option<Arc<Content>>,
+    hidden: BTreeSet<ViewId>,
+    /// Place of its last change.
+    place: u64,
+}
+
+#[derive(Default)]
+pub(super) struct State {
+    pub(super) hold_ms: u64,
+    /// Set by a test; else the wall clock.
+    pub(super) now_ms: Option<u64>,
+    /// Octets that `draft` believes to be free, and how many must stay free.
+    pub(super) free: Option<(u64, u64)>,
+    pub(super) failures: BTreeMap<Op, VecDeque<StoreError>>,
+    pub(super) broken: BTreeMap<Op, StoreError>,
+    pub(super) calls: BTreeMap<Op, u64>,
+    epoch: u64,
+    place: u64,
+    mailboxes: BTreeMap<MailboxId, Mailbox>,
+    /// In the order of delivery, which is the order in each mailbox.
+    messages: Vec<Message>,
+    by_id: HashMap<UniqueId, usize>,
+}
+
+pub(super) fn random<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).expect("the system has random octets");
+    bytes
+}
+
+impl Mailbox {
+    fn release(&self) -> Release {
+        self.release.unwrap_or(if self.views.is_empty() {
+            Release::AtOnce
+        } else {
+            Release::AllDevices
+        })
+    }
+
+    /// Views whose wish counts before a message leaves under `AllDevices`.
+    fn live_views(&self) -> BTreeSet<ViewId> {
+        let plain = self.plain_used.then_some(ViewId::PLAIN);
+        self.views.keys().copied().chain(plain).collect()
+    }
+
+    fn since(&self, view: ViewId) -> Answer<usize> {
+        if view == ViewId::PLAIN {
+            return Ok(0);
+        }
+        let view = self.views.get(&view).ok_or(StoreError::NotFound)?;
+        Ok(view.since)
+    }
+}
+
+impl State {
+    pub(super) fn new(hold_ms: u64) -> Self {
+        Self {
+            hold_ms,
+            // Never 0: that is the epoch of `Cursor::START`.
+            epoch: u64::from_be_bytes(random()) | 1,
+            ..Self::default()
+        }
+    }
+
+    /// Counts a call, and fails it if a test wants so.
+    pub(super) fn enter(&mut self, op: Op) -> Answer<()> {
+        *self.calls.entry(op).or_default() += 1;
+        if let Some(error) = self.failures.get_mut(&op).and_then(VecDeque::pop_front) {
+            return Err(error);
+        }
+        self.broken.get(&op).cloned().map_or(Ok(()), Err)
+    }
+
+    fn now(&self) -> u64 {
+        self.now_ms.unwrap_or_else(wall_clock_ms)
+    }
+
+    fn next_place(&mut self) -> u64 {
+        self.place += 1;
+        self.place
+    }
+
+    pub(super) fn mailbox(&mut self, id: MailboxId) -> Answer<&mut Mailbox> {
+        let found = self.mailboxes.get_mut(&id).filter(|m| !m.removed);
+        found.ok_or(StoreError::NotFound)
+    }
+
+    fn shows(message: &Message, at: usize, view: ViewId, since: usize) -> bool {
+        message.info.removed.is_none() && at >= since && !message.hidden.contains(&view)
+    }
+
+    fn info(&self, id: MailboxId, mailbox: &Mailbox) -> MailboxInfo {
+        MailboxInfo {
+            id,
+            name: mailbox.name.clone(),
+            release: mailbox.release(),
+            totals: totals(self.live(id).map(|m| m.info.octets)),
+        }
+    }
+
+    fn live(&self, id: MailboxId) -> impl Iterator<Item = &Message> {
+        let mine = move |m: &&Message| m.info.mailbox == id && m.info.removed.is_none();
+        self.messages.iter().filter(mine)
+    }
+
+    pub(super) fn mailboxes(&self) -> Vec<MailboxInfo> {
+        let present = self.mailboxes.iter().filter(|(_, m)| !m.removed);
+        let mut all: Vec<_> = present.map(|(id, m)| self.info(*id, m)).collect();
+        all.sort_by(|a, b| a.name.cmp(&b.name));
+        all
+    }
+
+    pub(super) fn find(&self, name: &str) -> Option<MailboxInfo> {
+        self.mailboxes().into_iter().find(|m| m.name == name)
+    }
+
+    pub(super) fn create(&mut self, name: &str) -> MailboxId {
+        if let Some(there) = self.find(name) {
+            return there.id;
+        }
+        let id = MailboxId::new(self.now(), random());
+        let mailbox = Mailbox {
+            name: name.to_owned(),
+            release: None,
+            removed: false,
+            views: BTreeMap::new(),
+            plain_used: false,
+            exclusive: false,
+        };
+        self.mailboxes.insert(id, mailbox);
+        id
+    }
+
+    pub(super) fn rename(&mut self, id: MailboxId, name: &str) -> Answer<()> {
+        self.mailbox(id)?;
+        if self.find(name).is_some_and(|other| other.id != id) {
+            let what = format!("a mailbox is named {name:?} already");
+            return Err(StoreError::Permanent(what));
+        }
+        self.mailbox(id)?.name = name.to_owned();
+        Ok(())
+    }
+
+    pub(super) fn remove_mailbox(&mut self, id: MailboxId, erase: bool) -> Answer<()> {
+        self.mailbox(id)?.removed = true;
+        let ids: Vec<_> = self.live(id).map(|m| m.info.unique_id).collect();
+        self.take_away(&ids);
+        if erase {
+            let mine = self.messages.iter_mut().filter(|m| m.info.mailbox == id);
+            mine.for_each(|m| m.content = None);
+        }
+        Ok(())
+    }
+
+    pub(super) fn set_release(&mut self, id: MailboxId, release: Release) -> Answer<()> {
+        self.mailbox(id)?.release = Some(release);
+        Ok(())
+    }
+
+    pub(super) fn views(&mut self, id: MailboxId) -> Answer<Vec<ViewInfo>> {
+        self.mailbox(id)?;
+        let mailbox = &self.mailboxes[&id];
+        let mut all: Vec<_> = mailbox
+            .views
+            .iter()
+            .map(|(view, record)| ViewInfo {
+                id: *view,
+                name: record.name.clone(),
+                totals: totals(self.shown(id, *view, record.since).map(|e| e.octets)),
+            })
+            .collect();
+        all.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(all)
+    }
+
+    fn shown(
+        &self,
+        id: MailboxId,
+        view: ViewId,
+        since: usize,
+    ) -> impl Iterator<Item = ListingEntry> {
+        let all = self.messages.iter().enumerate();
+        let mine =
+            all.filter(move |(at, m)| m.info.mailbox == id && Self::shows(m, *at, view, since));
+        mine.map(|(_, m)| ListingEntry {
+            unique_id: m.info.unique_id,
+            octets: m.info.octets,
+        })
+    }
+
+    pub(super) fn add_view(&mut self, id: MailboxId, name: &str, now_on: bool) -> Answer<ViewId> {
+        let since = if now_on { self.messages.len() } else { 0 };
+        let view = ViewId::new(self.now(), random());
+        let mailbox = self.mailbox(id)?;
+        if mailbox.views.values().any(|v| v.name == name) {
+            let what = format!("the mailbox has a view named {name:?} already");
+            return Err(StoreError::Permanent(what));
+        }
+        let name = name.to_owned();
+        mailbox.views.insert(view, View { name, since });
+        Ok(view)
+    }
+
+    pub(super) fn remove_view(&mut self, id: MailboxId, view: ViewId) -> Answer<()> {
+        let mailbox = self.mailbox(id)?;
+        let gone = mailbox.views.remove(&view).ok_or(StoreError::NotFound)?;
+        if mailbox.release() == Release::AllDevices {
+            let held: Vec<_> = self.shown(id, view, gone.since).collect();
+            let ids: Vec<_> = held.iter().map(|e| e.unique_id).collect();
+            self.leave_if_unwanted(id, &ids);
+        }
+        Ok(())
+    }
+
+    /// `AllDevices`: takes away those of `ids` that some view deleted and no live view shows.
+    fn leave_if_unwanted(&mut self, id: MailboxId, ids: &[UniqueId]) {
+        let mailbox = &self.mailboxes[&id];
+        let live = mailbox.live_views();
+        let wanted = |at: usize| {
+            let message = &self.messages[at];
+            let shown = |view: &ViewId| {
+                let since = mailbox.since(*view).unwrap_or(usize::MAX);
+                Self::shows(message, at, *view, since)
+            };
+            message.hidden.is_empty() || live.is_empty() || live.iter().any(shown)
+        };
+        let unwanted = |uid: &&UniqueId| self.by_id.get(uid).is_some_and(|at| !wanted(*at));
+        let leaving: Vec<_> = ids.iter().filter(unwanted).copied().collect();
+        self.take_away(&leaving);
+    }
+
+    /// What a snapshot is: here simply the listing itself, taken at once.
+    pub(super) fn open(&mut self, id: MailboxId, view: ViewId) -> Answer<Vec<ListingEntry>> {
+        let mailbox = self.mailbox(id)?;
+        let since = mailbox.since(view)?;
+        mailbox.plain_used |= view == ViewId::PLAIN;
+        Ok(self.shown(id, view, since).collect())
+    }
+
+    pub(super) fn commit(
+        &mut self,
+        deliveries: Vec<(Delivery, Arc<Content>)>,
+    ) -> Answer<Vec<UniqueId>> {
+        for (delivery, _) in &deliveries {
+            self.mailbox(delivery.mailbox)?;
+        }
+        let mut ids = Vec::with_capacity(deliveries.len());
+        for (delivery, content) in deliveries {
+            let unique_id = UniqueId::new(self.now(), random());
+            let place = self.next_place();
+            self.by_id.insert(unique_id, self.messages.len());
+            self.messages.push(Message {
+                info: MessageInfo {
+                    unique_id,
+                    mailbox: delivery.mailbox,
+                    size: delivery.message.size,
+                    octets: delivery.message.octets,
+                    received_ms: delivery.received_ms,
+                    digest: delivery.message.digest,
+                    source: delivery.source,
+                    removed: None,
+                },
+                content: Some(content),
+                hidden: BTreeSet::new(),
+                place,
+            });
+            ids.push(unique_id);
+        }
+        Ok(ids)
+    }
+
+    /// One tombstone over those of `ids` that are live.
+    fn take_away(&mut self, ids: &[UniqueId]) -> TombstoneId {
+        let now = self.now();
+        let tombstone = TombstoneId::new(now, random());
+        for id in ids {
+            let Some(&at) = self.by_id.get(id) else {
+                continue;
+            };
+            if self.messages[at].info.removed.is_none() {
+                let place = self.next_place();
+                self.messages[at].place = place;
+                self.messages[at].info.removed = Some((now, tombstone));
+            }
+        }
+        tombstone
+    }
+
+    pub(super) fn remove(&mut self, id: MailboxId, ids: &[UniqueId]) -> Answer<TombstoneId> {
+        self.mailbox(id)?;
+        let mine: Vec<_> = self.only_of(id, ids);
+        Ok(self.take_away(&mine))
+    }
+
+    fn only_of(&self, id: MailboxId, ids: &[UniqueId]) -> Vec<UniqueId> {
+        let mine = |uid: &&UniqueId| {
+            let at = self.by_id.get(uid);
+            at.is_some_and(|at| self.messages[*at].info.mailbox == id)
+        };
+        ids.iter().filter(mine).copied().collect()
+    }
+
+    pub(super) fn delete(&mut self, id: MailboxId, view: ViewId, ids: &[UniqueId]) -> Answer<()> {
+        // A mailbox or a view that went meanwhile took its messages along: nothing is left to do.
+        let Ok(mailbox) = self.mailbox(id) else {
+            return Ok(());
+        };
+        let release = mailbox.release();
+        if release == Release::AtOnce {
+            self.take_away(ids);
+            return Ok(());
+        }
+        if mailbox.since(view).is_err() {
+            return Ok(());
+        }
+        for uid in ids {
+            let at = self.by_id[uid];
+            self.messages[at].hidden.insert(view);
+        }
+        if release == Release::AllDevices {
+            self.leave_if_unwanted(id, ids);
+        }
+        Ok(())
+    }
+
+    fn restorable(&self, message: &Message) -> bool {
+        let in_time = |(at, _): (u64, _)| self.now() < at.saturating_add(self.hold_ms);
+        message.content.is_some() && message.info.removed.is_some_and(in_time)
+    }
+
+    pub(super) fn restore(&mut self, id: MailboxId, ids: &[UniqueId]) -> Answer<Vec<UniqueId>> {
+        self.mailbox(id)?;
+        let mut back = Vec::new();
+        for uid in self.only_of(id, ids) {
+            let at = self.by_id[&uid];
+            let live = self.messages[at].info.removed.is_none();
+            if live || self.restorable(&self.messages[at]) {
+                self.messages[at].hidden.clear();
+            }
+            if !live && self.restorable(&self.messages[at]) {
+                let place = self.next_place();
+                self.messages[at].place = place;
+                self.messages[at].info.removed = None;
+                back.push(uid);
+            }
+        }
+        Ok(back)
+    }
+
+    pub(super) fn message(&self, id: UniqueId) -> Option<MessageInfo> {
+        let message = &self.messages[*self.by_id.get(&id)?];
+        let there = message.info.removed.is_none() || self.restorable(message);
+        there.then(|| message.info.clone())
+    }
+
+    /// The bytes, also for a snapshot that is older than their removal.
+    pub(super) fn content(&self, id: UniqueId) -> Answer<(u64, Arc<Content>)> {
+        let at = self.by_id.get(&id).ok_or(StoreError::NotFound)?;
+        let message = &self.messages[*at];
+        let content = message.content.clone().ok_or(StoreError::NotFound)?;
+        Ok((message.info.size, content))
+    }
+
+    pub(super) fn browse(
+        &mut self,
+        id: MailboxId,
+        filter: MessageFilter,
+        after: Option<UniqueId>,
+        max: usize,
+    ) -> Answer<Vec<MessageInfo>> {
+        self.mailbox(id)?;
+        let start = match after {
+            Some(uid) => self.by_id.get(&uid).ok_or(StoreError::NotFound)? + 1,
+            None => 0,
+        };
+        let wanted = |m: &&Message| match filter {
+            MessageFilter::Live => m.info.removed.is_none(),
+            MessageFilter::Deleted => self.restorable(m),
+        };
+        let rest = self.messages[start..].iter();
+        let mine = rest.filter(|m| m.info.mailbox == id).filter(wanted);
+        Ok(mine.take(max).map(|m| m.info.clone()).collect())
+    }
+
+    pub(super) fn changes(&self, after: Cursor, max: usize) -> Changes {
+        let reset = after != Cursor::START && after.epoch != self.epoch;
+        let start = if after.epoch == self.epoch {
+            after.place
+        } else {
+            0
+        };
+        let mut due: Vec<_> = self.messages.iter().filter(|m| m.place > start).collect();
+        due.sort_by_key(|m| m.place);
+        due.truncate(max);
+        Changes {
+            reset,
+            next: Cursor {
+                epoch: self.epoch,
+                place: due.last().map_or(start, |m| m.place),
+            },
+            changes: due.into_iter().map(change).collect(),
+        }
+    }
+
+    /// Forgets bytes that nothing promises any more, as a compactor would.
+    pub(super) fn compact(&mut self) {
+        let now = self.now();
+        let keep_ms = self.hold_ms.max(SNAPSHOT_GRACE_MS);
+        for message in &mut self.messages {
+            let over = |(at, _): (u64, _)| now >= at.saturating_add(keep_ms);
+            if message.info.removed.is_some_and(over) {
+                message.content = None;
+            }
+        }
+    }
+}
+
+fn change(message: &Message) -> Change {
+    match message.info.removed {
+        None => Change::Added(message.info.clone()),
+        Some(_) => Change::Removed(message.info.mailbox, message.info.unique_id),
+    }
+}
+
+pub(super) fn totals(octets: impl Iterator<Item = u64>) -> Totals {
+    octets.fold(Totals::default(), |sum, octets| Totals {
+        count: sum.count + 1,
+        octets: sum.octets + octets,
+    })
+}
