@@ -11,6 +11,7 @@ pub mod disk;
 mod error;
 mod id;
 pub mod limits;
+pub mod mbox;
 mod traits;
 
 pub use error::StoreError;

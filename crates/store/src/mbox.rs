@@ -1,0 +1,20 @@
+//! mbox files: reading all of its dialects, writing mboxrd (RFC 4155 and common practice).
+//!
+//! An mbox is messages one after the other, each behind a *From_ line* (`From sender date`) and
+//! followed by an empty line. What the dialects do not agree on is a line of a message that itself
+//! begins with `From `:
+//!
+//! | dialect | such a line | end of a message |
+//! |---|---|---|
+//! | mboxo | `From ` gets a `>`; `>From ` stays, so reading back is a guess | next From_ line |
+//! | mboxrd | `>*From ` gets one more `>`, reversible | next From_ line |
+//! | mboxcl | as mboxo | the field `Content-Length` |
+//! | mboxcl2 | left as it is | the field `Content-Length` |
+//!
+//! A line starts after a LF and nowhere else: a lone CR is a character like others.
+
+mod from_line;
+mod quote;
+
+pub use from_line::{FromLine, from_line};
+pub use quote::{Quoter, Unquoter};
