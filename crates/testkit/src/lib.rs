@@ -2,6 +2,8 @@
 //! right, the contract suite that every store passes, a disk that fails on demand, and a corpus of
 //! awkward messages. Nothing here is part of the program.
 
+pub mod contract;
+pub mod corpus;
 pub mod exec;
 pub mod memory;
 
