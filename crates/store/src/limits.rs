@@ -19,5 +19,19 @@ pub const TOMBSTONE_RESERVE_OCTETS: u64 = 1024 * 1024;
 /// A removed message's bytes stay at least this long for snapshots that are open, in milliseconds.
 pub const SNAPSHOT_GRACE_MS: u64 = 60 * 60 * 1000;
 
+/// Longest From_ line that starts a message in an mbox; a longer line is text. RFC 4155 gives none,
+/// RFC 5321 §4.5.3.1.3 allows a sender 256 octets.
+pub const MBOX_FROM_LINE_OCTETS: usize = 1_000;
+
+/// How far ahead an mbox must be seen to tell a From_ line: an empty line, that line, the name of a
+/// header field.
+pub const MBOX_LOOK_OCTETS: usize = 1_200;
+
+/// A `Content-Length` in an mbox that can be read only once is followed up to this size, since the
+/// body has to be in memory to see what is behind it; beyond, From_ lines alone count.
+pub const MBOX_WINDOW_OCTETS: usize = 1024 * 1024;
+
+const _: () = assert!(MBOX_FROM_LINE_OCTETS + 2 < MBOX_LOOK_OCTETS);
+const _: () = assert!(MBOX_LOOK_OCTETS < MBOX_WINDOW_OCTETS);
 const _: () = assert!((DRAFT_MEMORY_OCTETS as u64) < PACK_SEAL_OCTETS);
 const _: () = assert!(BODY_CHUNK_OCTETS <= DRAFT_MEMORY_OCTETS);

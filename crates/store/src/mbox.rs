@@ -15,6 +15,16 @@
 
 mod from_line;
 mod quote;
+mod reader;
+mod writer;
 
 pub use from_line::{FromLine, from_line};
 pub use quote::{Quoter, Unquoter};
+pub use reader::{Envelope, LookAhead, Reader, Variant};
+pub use writer::Writer;
+
+/// Whether a file that begins with `bytes` (at least 4 KiB of it, or all) is an mbox: its first
+/// line that is not empty is a From_ line with a date, or one without before a header field.
+pub fn is_mbox(bytes: &[u8]) -> bool {
+    reader::starts_mbox(bytes)
+}
