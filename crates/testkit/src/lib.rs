@@ -4,7 +4,9 @@
 
 pub mod contract;
 pub mod corpus;
+pub mod disk;
 pub mod exec;
 pub mod memory;
 
+pub use disk::FaultyDisk;
 pub use memory::{MemoryStore, Op};
