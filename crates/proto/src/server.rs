@@ -6,7 +6,7 @@
 //! 2. [`Session::poll`] handles what was fed and appends replies to the driver's buffer, until it
 //!    returns an [`Effect`];
 //! 3. the driver does what the effect says and reports back with the method that the effect names,
-//!    then polls again. Before it waits for anything it sends what is in the buffer.
+//!    then polls again. Before it waits for the client it sends what is in the buffer.
 //!
 //! Every command gets exactly one reply, in order; pipelined commands wait in the session. A line
 //! without its line end is never executed: at the end of the stream the driver drops the session.
@@ -104,8 +104,8 @@ pub enum Effect {
     Authenticate(Credentials),
     /// Poll again with the listing, or call [`Session::listing_failed`].
     NeedListing,
-    /// Open the body and read its first piece, then call [`Session::body`]. After `Ok` append the
-    /// encoded body with its terminator, or drop the connection: there is no other way to say that a
+    /// Open the body, then call [`Session::body`]. After `Ok` append the encoded body with its
+    /// terminator, or drop the connection: once a part was sent there is no other way to say that a
     /// body broke off.
     Body {
         /// Which message.
@@ -116,9 +116,20 @@ pub enum Effect {
     /// Make [`Session::deletions`] durable, then call [`Session::committed`].
     CommitDeletions,
     /// Send the replies and close.
-    Close,
+    Close(Closing),
     /// The driver has not yet reported on the last effect.
     Waiting,
+}
+
+/// Why a session has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Closing {
+    /// QUIT; all that it asked for is done.
+    Quit,
+    /// QUIT, and the deletions were not made.
+    NotRemoved,
+    /// The client sends what is not POP3, or data where it must not.
+    Misbehaved,
 }
 
 /// How long a client may take: the driver has the clock.
@@ -138,7 +149,7 @@ enum State {
     Checking(Checking),
     Transaction(Transaction),
     Update(Update),
-    Closed,
+    Closed(Closing),
 }
 
 /// What the loop has to write for a command.
@@ -175,8 +186,8 @@ impl Step {
         }
     }
 
-    const fn close(outcome: Outcome) -> Self {
-        Self::new(State::Closed, outcome)
+    const fn close(why: Closing, outcome: Outcome) -> Self {
+        Self::new(State::Closed(why), outcome)
     }
 }
 
@@ -217,20 +228,9 @@ impl Session {
     /// Takes bytes from the client. Call it after [`Effect::NeedInput`], so that no more than one
     /// read's worth waits here.
     pub fn feed(&mut self, bytes: &[u8]) {
-        if !matches!(self.state, State::Closed) {
+        if !matches!(self.state, State::Closed(_)) {
             self.input.feed(bytes);
         }
-    }
-
-    /// Whether nothing of a command has come yet and no reply is owed.
-    pub fn is_idle(&self) -> bool {
-        let between = match &self.state {
-            State::Authorization(state) => !state.in_exchange(),
-            State::Transaction(state) => state.is_idle(),
-            State::Checking(_) | State::Update(_) => false,
-            State::Closed => true,
-        };
-        between && self.input.is_empty()
     }
 
     /// How long the client may take now.
@@ -238,7 +238,7 @@ impl Session {
         match &self.state {
             State::Authorization(_) | State::Checking(_) => Patience::Authorization,
             State::Transaction(_) => Patience::Transaction,
-            State::Update(_) | State::Closed => Patience::Ending,
+            State::Update(_) | State::Closed(_) => Patience::Ending,
         }
     }
 
@@ -247,7 +247,7 @@ impl Session {
         match &self.state {
             State::Transaction(state) => Some(state.deletions()),
             State::Update(state) => Some(state.deletions()),
-            State::Authorization(_) | State::Checking(_) | State::Closed => None,
+            State::Authorization(_) | State::Checking(_) | State::Closed(_) => None,
         }
     }
 
@@ -261,14 +261,17 @@ impl Session {
             if out.len() >= OUTPUT_OCTETS {
                 return Effect::Flush;
             }
-            let step = match std::mem::replace(&mut self.state, State::Closed) {
+            let step = match std::mem::replace(&mut self.state, MOVING) {
                 State::Authorization(state) => state.step(&mut self.input, self.settings),
                 State::Transaction(state) => state.step(&mut self.input, listing, out),
                 state @ (State::Checking(_) | State::Update(_)) => {
                     self.state = state;
                     return Effect::Waiting;
                 }
-                State::Closed => return Effect::Close,
+                State::Closed(why) => {
+                    self.state = State::Closed(why);
+                    return Effect::Close(why);
+                }
             };
             if let Some(effect) = self.finish(step, listing, out) {
                 return effect;
@@ -279,7 +282,7 @@ impl Session {
     /// Answers [`Effect::Authenticate`]: `Ok` only when the maildrop is open and its totals are known
     /// (a maildrop that cannot be read must not look like an empty one).
     pub fn authenticated(&mut self, verdict: Result<Totals, Failure>, out: &mut Vec<u8>) {
-        let State::Checking(checking) = std::mem::replace(&mut self.state, State::Closed) else {
+        let State::Checking(checking) = std::mem::replace(&mut self.state, MOVING) else {
             debug_assert!(false, "no login is being checked");
             return;
         };
@@ -302,7 +305,8 @@ impl Session {
     }
 
     /// Answers [`Effect::Body`]: `Ok` when the body can be read, and appends the status line that the
-    /// encoded body has to follow.
+    /// encoded body has to follow. While nothing of that reply has been sent the driver may still take
+    /// it back (truncate the buffer) and say `Err`.
     pub fn body(&mut self, opened: Result<(), Failure>, out: &mut Vec<u8>) {
         let outcome = match (opened, &self.state) {
             (Err(failure), _) => Outcome::Say(failure.status_line(Asked::Body)),
@@ -316,8 +320,7 @@ impl Session {
     }
 
     fn resume(&mut self, outcome: Outcome, out: &mut Vec<u8>) {
-        let State::Transaction(mut state) = std::mem::replace(&mut self.state, State::Closed)
-        else {
+        let State::Transaction(mut state) = std::mem::replace(&mut self.state, MOVING) else {
             debug_assert!(false, "no command waits for the store");
             return;
         };
@@ -328,11 +331,14 @@ impl Session {
     /// Answers [`Effect::CommitDeletions`]: `Ok` only when all of them are durable.
     pub fn committed(&mut self, done: Result<(), Failure>, out: &mut Vec<u8>) {
         debug_assert!(matches!(self.state, State::Update(_)));
-        let outcome = match done {
-            Ok(()) => Outcome::Say(BYE),
-            Err(failure) => Outcome::Say(failure.status_line(Asked::Removal)),
+        let step = match done {
+            Ok(()) => Step::close(Closing::Quit, Outcome::Say(BYE)),
+            Err(failure) => {
+                let text = failure.status_line(Asked::Removal);
+                Step::close(Closing::NotRemoved, Outcome::Say(text))
+            }
         };
-        self.answer(Step::close(outcome), out);
+        self.answer(step, out);
     }
 
     fn answer(&mut self, step: Step, out: &mut Vec<u8>) {
@@ -351,7 +357,7 @@ impl Session {
             Outcome::Bad(text) => {
                 self.bad_commands += 1;
                 if self.bad_commands >= BAD_COMMANDS {
-                    self.state = State::Closed;
+                    self.state = State::Closed(Closing::Misbehaved);
                     reply::line(out, "-ERR too many bad commands, closing");
                 } else {
                     reply::line(out, text);
@@ -362,7 +368,7 @@ impl Session {
                 self.write(outcome, listing, out);
             }
         }
-        if matches!(self.state, State::Closed) {
+        if matches!(self.state, State::Closed(_)) {
             self.input.clear();
         }
         step.effect
@@ -415,6 +421,9 @@ impl Session {
     }
 }
 
+/// Stands in for a state while its value is being moved.
+const MOVING: State = State::Closed(Closing::Misbehaved);
+
 const BYE: &str = "+OK bye";
 
 /// Appends a unique-id, and holds its author to the limit.
@@ -445,7 +454,10 @@ impl NoLine {
     fn step(self, state: State) -> Step {
         match self {
             Self::Overlong => Step::new(state, Outcome::Bad("-ERR line too long")),
-            Self::Flood => Step::close(Outcome::Say("-ERR line far too long, closing")),
+            Self::Flood => Step::close(
+                Closing::Misbehaved,
+                Outcome::Say("-ERR line far too long, closing"),
+            ),
             Self::Partial => Step {
                 state,
                 outcome: Outcome::Nothing,
@@ -480,7 +492,7 @@ impl std::fmt::Debug for Session {
             State::Checking(_) => "AUTHORIZATION, checking",
             State::Transaction(_) => "TRANSACTION",
             State::Update(_) => "UPDATE",
-            State::Closed => "closed",
+            State::Closed(_) => "closed",
         };
         f.debug_tuple("Session").field(&state).finish()
     }

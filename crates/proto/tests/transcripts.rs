@@ -177,7 +177,7 @@ impl<'s> Driver<'s> {
                 Effect::NeedInput => return,
                 Effect::Flush => panic!("no transcript is that long"),
                 Effect::Waiting => panic!("everything was answered"),
-                Effect::Close => {
+                Effect::Close(_) => {
                     self.closed = true;
                     return;
                 }

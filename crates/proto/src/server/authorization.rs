@@ -1,7 +1,8 @@
 //! RFC 1939 §4: the AUTHORIZATION state.
 
 use super::{
-    BYE, COMMAND_LIMIT, Credentials, Effect, Method, Outcome, Settings, State, Step, take_command,
+    BYE, COMMAND_LIMIT, Closing, Credentials, Effect, Method, Outcome, Settings, State, Step,
+    take_command,
 };
 use crate::Secret;
 use crate::command::{Command, Fault, parse};
@@ -49,10 +50,6 @@ fn check(login: &[u8], password: Secret, method: Method) -> Step {
 }
 
 impl Authorization {
-    pub(super) fn in_exchange(&self) -> bool {
-        self.exchange.is_some()
-    }
-
     fn say(self, outcome: Outcome) -> Step {
         Step::new(State::Authorization(self), outcome)
     }
@@ -82,7 +79,10 @@ impl Authorization {
         if matches!(step.effect, Some(Effect::StartTls)) && !input.is_empty() {
             // RFC 2595 §4: nothing may follow STLS before the handshake. What did is perhaps not
             // from the client, and could be taken for what it says under TLS.
-            return Step::close(Outcome::Say("-ERR data after STLS, closing"));
+            return Step::close(
+                Closing::Misbehaved,
+                Outcome::Say("-ERR data after STLS, closing"),
+            );
         }
         step
     }
@@ -114,12 +114,12 @@ impl Authorization {
             Command::Stls if !settings.stls => refuse("-ERR STLS is not offered"),
             Command::Stls => Step {
                 effect: Some(Effect::StartTls),
-                ..Step::close(Outcome::Say("+OK begin TLS negotiation"))
+                ..Step::close(Closing::Quit, Outcome::Say("+OK begin TLS negotiation"))
             },
             // RFC 2449 §5 CAPA; state AUTHORIZATION.
             Command::Capa => self.say(Outcome::Capabilities),
             // RFC 1939 §4 QUIT; state AUTHORIZATION. No UPDATE state follows.
-            Command::Quit => Step::close(Outcome::Say(BYE)),
+            Command::Quit => Step::close(Closing::Quit, Outcome::Say(BYE)),
             Command::Stat
             | Command::List(_)
             | Command::Retr(_)

@@ -2,7 +2,7 @@
 
 use super::authorization::{Authenticated, fault_outcome};
 use super::{
-    BYE, COMMAND_LIMIT, Deletions, Effect, MaildropListing, Outcome, State, Step, Totals,
+    BYE, COMMAND_LIMIT, Closing, Deletions, Effect, MaildropListing, Outcome, State, Step, Totals,
     take_command, unique_id,
 };
 use crate::command::{Command, Number, parse};
@@ -87,10 +87,6 @@ impl Transaction {
 
     pub(super) const fn doing(&self) -> Doing {
         self.doing
-    }
-
-    pub(super) const fn is_idle(&self) -> bool {
-        matches!(self.doing, Doing::Nothing)
     }
 
     /// What was under way has been answered.
@@ -203,7 +199,9 @@ impl Transaction {
             // RFC 2449 §5 CAPA; state TRANSACTION.
             Command::Capa => self.say(Outcome::Capabilities),
             // RFC 1939 §6 QUIT; state TRANSACTION, on to UPDATE.
-            Command::Quit if self.deletions.count() == 0 => Step::close(Outcome::Say(BYE)),
+            Command::Quit if self.deletions.count() == 0 => {
+                Step::close(Closing::Quit, Outcome::Say(BYE))
+            }
             Command::Quit => Step {
                 state: State::Update(Update {
                     _proof: self.proof,
