@@ -11,6 +11,7 @@ pub mod disk;
 mod error;
 mod id;
 pub mod limits;
+pub mod maildir;
 pub mod mbox;
 mod traits;
 

@@ -1,0 +1,162 @@
+//! Maildir folders: reading what other programs keep in them, writing into them.
+//!
+//! A Maildir is a folder with `cur`, `new` and `tmp`. A message is one file; its name tells when it
+//! was delivered (`seconds.unique.host`) and, behind `:2,`, how it is flagged. Where a file system
+//! allows no `:`, programs write `;2,` or `!2,` instead. `,S=` and `,W=` in a name are sizes that
+//! quotas were counted with: they are often wrong, and nothing here relies on them. Maildir++ keeps
+//! further folders beside the three, with names that begin with a dot.
+
+mod name;
+mod writer;
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+pub use name::{Flags, Name};
+pub use writer::Writer;
+
+/// A message of a Maildir.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// The file. A program that flags the message renames it: then it is there no more.
+    pub path: PathBuf,
+    /// In `new`: no program has shown it yet.
+    pub is_new: bool,
+    /// What the file's name says.
+    pub name: Name,
+}
+
+/// Whether a folder is a Maildir: it has `cur` and `new`. (`tmp` may be lost in a copy.)
+pub fn is_maildir(folder: &Path) -> bool {
+    folder.join("cur").is_dir() && folder.join("new").is_dir()
+}
+
+/// The messages in `cur` and `new`, by time of delivery, then by name. Reads names only.
+///
+/// Hidden files are none (`maildirfolder`-like files and leftovers of network file systems begin
+/// with a dot); folders are none either.
+///
+/// # Errors
+/// `cur` or `new` cannot be listed.
+pub fn messages(folder: &Path) -> io::Result<Vec<Entry>> {
+    let mut all = Vec::new();
+    for (part, is_new) in [("cur", false), ("new", true)] {
+        for entry in fs::read_dir(folder.join(part))? {
+            let entry = entry?;
+            let name = entry.file_name();
+            let name = name.to_string_lossy();
+            if name.starts_with('.') || entry.file_type()?.is_dir() {
+                continue;
+            }
+            let name = Name::parse(&name);
+            let path = entry.path();
+            all.push(Entry { path, is_new, name });
+        }
+    }
+    all.sort_by(|a, b| (a.name.order(), &a.path).cmp(&(b.name.order(), &b.path)));
+    Ok(all)
+}
+
+/// The Maildir++ folders beside `cur`, sorted: `.Sent`, `.Lists.rust` and so on.
+///
+/// # Errors
+/// `folder` cannot be listed.
+pub fn subfolders(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut all = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if name.starts_with('.') && is_maildir(&path) {
+            all.push(path);
+        }
+    }
+    all.sort();
+    Ok(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(folder: &Path) -> Vec<String> {
+        messages(folder)
+            .unwrap()
+            .iter()
+            .map(|entry| entry.path.file_name().unwrap().to_str().unwrap().to_owned())
+            .collect()
+    }
+
+    #[test]
+    fn messages_are_sorted_by_delivery() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(!is_maildir(folder.path()));
+        for part in ["cur", "new", ".Sent/cur", ".Sent/new", ".x", "cur/folder"] {
+            fs::create_dir_all(folder.path().join(part)).unwrap();
+        }
+        assert!(is_maildir(folder.path()));
+        for name in [
+            "cur/1700000002.M9P1Q2.h,S=1,W=1:2,S",
+            "cur/1700000002.M10P1Q1.h;2,FS",
+            "new/1700000001.1.h",
+            "cur/999999999.1.h",
+            "new/odd",
+            "cur/.nfs0001",
+            ".Sent/cur/1.1.h",
+        ] {
+            fs::write(folder.path().join(name), name).unwrap();
+        }
+        assert_eq!(
+            names(folder.path()),
+            [
+                "odd",
+                "999999999.1.h",
+                "1700000001.1.h",
+                "1700000002.M9P1Q2.h,S=1,W=1:2,S",
+                "1700000002.M10P1Q1.h;2,FS",
+            ]
+        );
+        let all = messages(folder.path()).unwrap();
+        assert_eq!(all.iter().filter(|entry| entry.is_new).count(), 2);
+        assert!(all[4].name.flags.flagged && all[4].name.flags.seen);
+        let sent = folder.path().join(".Sent");
+        assert_eq!(subfolders(folder.path()).unwrap(), [sent]);
+    }
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("made/Maildir");
+        let writer = Writer::create(&path).unwrap();
+        let bodies = [&b"one"[..], b"", b"From x\r\n.\0"];
+        for (at, body) in bodies.iter().enumerate() {
+            let time = 1_700_000_000_123 + at as u64;
+            let file = writer.deliver(time, |out| out.write_all(body)).unwrap();
+            assert!(file.is_file());
+        }
+        let all = messages(&path).unwrap();
+        assert_eq!(all.len(), 3);
+        for (entry, (body, at)) in all.iter().zip(bodies.iter().zip(0u64..)) {
+            assert_eq!(fs::read(&entry.path).unwrap(), *body);
+            assert_eq!(entry.name.unix_ms, Some(1_700_000_000_123 + at));
+            assert!(entry.is_new);
+            let name = entry.path.file_name().unwrap().to_str().unwrap();
+            assert!(name.ends_with(&format!(",S={}", body.len())), "{name}");
+            assert!(!name.contains([':', '/']));
+        }
+        assert_eq!(fs::read_dir(path.join("tmp")).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_message_that_fails_leaves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let writer = Writer::create(folder.path()).unwrap();
+        let failed = writer.deliver(0, |out| {
+            out.write_all(b"half")?;
+            Err(io::Error::other("gone"))
+        });
+        assert_eq!(failed.unwrap_err().to_string(), "gone");
+        assert!(messages(folder.path()).unwrap().is_empty());
+        assert_eq!(fs::read_dir(folder.path().join("tmp")).unwrap().count(), 0);
+    }
+}
