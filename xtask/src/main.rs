@@ -1,2 +1,84 @@
-//! Set-up, test, bench: the project's own chores.
-fn main() {}
+//! The project's chores: `cargo xtask setup`, `test` and `bench`.
+//!
+//! Alone in starting other programs' servers. What it starts runs on loopback, in folders of its
+//! own, and is ended by the process id that starting it gave.
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a chore talks to who started it"
+)]
+
+// The one corpus of the tests, taken as source: a crate that does not compile must not keep this
+// program from saying so.
+#[path = "../../crates/testkit/src/corpus.rs"]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    clippy::unwrap_used,
+    reason = "written for another crate, which uses all of it"
+)]
+mod corpus;
+mod process;
+mod setup;
+mod steps;
+mod tally;
+
+use std::env;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// An error is a sentence for who started the chore.
+pub(crate) type Fallible<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
+
+/// An error from a sentence.
+pub(crate) fn fail<T>(what: impl Into<String>) -> Fallible<T> {
+    Err(what.into().into())
+}
+
+const USAGE: &str = "\
+cargo xtask setup                  install what the tests need, or say what to type
+cargo xtask test [--quick] [STEP]… fmt, clippy, deny, docs, tests, then the program against the world
+                                   --quick: fewer messages, kills and sessions
+                                   STEP: fmt clippy deny docs tests interop crash abuse
+";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let done = match words.as_slice() {
+        ["setup"] => setup::run().map(|()| true),
+        ["test", rest @ ..] => steps::test(rest),
+        _ => {
+            eprint!("{USAGE}");
+            return ExitCode::from(64);
+        }
+    };
+    match done {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("xtask: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The workspace's folder.
+pub(crate) fn workspace() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.parent().unwrap_or(here).to_owned()
+}
+
+/// Where builds go.
+pub(crate) fn target_folder() -> PathBuf {
+    let set = env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
+    let folder = set.unwrap_or_else(|| workspace().join("target"));
+    std::path::absolute(&folder).unwrap_or(folder)
+}
+
+/// A folder on a real disk, gone when dropped: what is durable there is durable.
+pub(crate) fn scratch(name: &str) -> Fallible<tempfile::TempDir> {
+    let parent = target_folder().join("xtask");
+    std::fs::create_dir_all(&parent)?;
+    Ok(tempfile::Builder::new().prefix(name).tempdir_in(parent)?)
+}
