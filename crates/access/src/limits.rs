@@ -1,0 +1,34 @@
+//! Every quantity of a session that has a bound: unit in the name, the reason, what happens at it.
+
+use std::time::Duration;
+
+/// From the connection to the login, failed attempts and a TLS handshake included. Then the
+/// connection is closed: who has not logged in may not hold a place for long.
+pub const LOGIN: Duration = Duration::from_secs(180);
+
+/// From the last reply to the next complete command, once logged in. RFC 1939 §3: at least ten
+/// minutes. Then the connection is closed, and nothing is deleted.
+pub const AUTOLOGOUT: Duration = Duration::from_secs(600);
+
+/// How long a session that is idle keeps its listing: the next command reads it again.
+pub const KEEP_LISTING: Duration = Duration::from_secs(5);
+
+/// How long the last reply may take to reach a client that is being turned away while it still sends.
+pub const LINGER: Duration = Duration::from_secs(1);
+
+/// Octets of such a client that are read and thrown away.
+pub const LINGER_OCTETS: usize = 256 * 1024;
+
+/// Buffers that a thread keeps between two commands, of whatever sessions.
+pub(crate) const SPARE_BUFFERS: usize = 4;
+
+/// A buffer that has grown beyond this is not kept. A session's output is at most one body piece
+/// above [`restante_proto::limits::OUTPUT_OCTETS`], and stuffing seldom adds to it.
+pub(crate) const SPARE_BUFFER_OCTETS: usize = 512 * 1024;
+
+const _: () = assert!(AUTOLOGOUT.as_secs() >= 600);
+const _: () = assert!(KEEP_LISTING.as_secs() < AUTOLOGOUT.as_secs());
+const _: () = assert!(
+    SPARE_BUFFER_OCTETS
+        > restante_proto::limits::OUTPUT_OCTETS + restante_store::limits::BODY_CHUNK_OCTETS
+);
