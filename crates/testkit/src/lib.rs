@@ -7,6 +7,7 @@ pub mod corpus;
 pub mod disk;
 pub mod exec;
 pub mod memory;
+pub mod proxy;
 
 pub use disk::FaultyDisk;
 pub use memory::{MemoryStore, Op};
