@@ -37,7 +37,8 @@ pub enum Crash {
     LoseNames,
     /// The sizes are there, the octets are zero: the size was written before the data.
     Zeroed,
-    /// Each write and each folder for itself is there, half there, or lost; by this seed.
+    /// Each write and each folder for itself is there, half there, holed, zero, or lost; by this
+    /// seed.
     Mixed(u64),
 }
 
@@ -285,7 +286,7 @@ impl State {
                 Crash::TornLast if self.last == Some(id) && at == last => Fate::Torn,
                 Crash::TornLast => Fate::Kept,
                 Crash::Zeroed => Fate::Zero,
-                Crash::Mixed(_) => [Fate::Lost, Fate::Kept, Fate::Torn, Fate::Zero][chance.of(4)],
+                Crash::Mixed(_) => FATES[chance.of(5)],
             };
             fate.apply(change, &mut bytes);
         }
@@ -299,7 +300,11 @@ enum Fate {
     Kept,
     Torn,
     Zero,
+    /// Both ends without the middle: a device writes in no order.
+    Holed,
 }
+
+const FATES: [Fate; 5] = [Fate::Lost, Fate::Kept, Fate::Torn, Fate::Zero, Fate::Holed];
 
 impl Fate {
     fn apply(self, change: &Change, bytes: &mut Vec<u8>) {
@@ -309,6 +314,13 @@ impl Fate {
             (Self::Torn, Change::Write(offset, written)) => {
                 let half = written[..written.len() / 2].into();
                 Change::Write(*offset, half).apply(bytes);
+            }
+            (Self::Holed, Change::Write(offset, written)) => {
+                let mut written = written.to_vec();
+                let quarter = written.len() / 4;
+                let end = written.len() - quarter;
+                written[quarter..end].fill(0);
+                Change::Write(*offset, written.into()).apply(bytes);
             }
             (Self::Zero, Change::Write(offset, written)) => {
                 let zeros = vec![0; written.len()].into();
@@ -378,7 +390,7 @@ mod tests {
         assert_eq!(at(Crash::Zeroed), [pair("a", "one \0\0\0\0")]);
         let mixed: std::collections::BTreeSet<_> =
             (0..50).map(|seed| at(Crash::Mixed(seed))).collect();
-        assert_eq!(mixed.len(), 4);
+        assert_eq!(mixed.len(), 5);
     }
 
     #[test]
