@@ -83,6 +83,7 @@ macro_rules! contract_tests {
             history undo_and_delete_take_turns;
             history restore_returns_only_what_came_back;
             history restore_shows_hidden_messages_again;
+            history restore_shows_to_a_view_from_now_too;
             history past_the_hold_nothing_comes_back;
             history one_deletion_has_one_name;
             history browsing_in_pages_sees_each_once;

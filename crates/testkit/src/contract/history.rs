@@ -104,6 +104,23 @@ pub fn restore_shows_hidden_messages_again(make: Make<'_>) {
     assert_eq!(bench.ids(phone), [hidden]);
 }
 
+/// "To all views": also to one that was made from then on, after the message came.
+pub fn restore_shows_to_a_view_from_now_too(make: Make<'_>) {
+    let bench = Bench::new(make);
+    let old = bench.deliver("old\r\n");
+    bench.deliver("older, too\r\n");
+    let view = block_on(bench.store.add_view(bench.mailbox, "new", true)).expect("made");
+    block_on(bench.store.remove(bench.mailbox, &[old])).expect("removed");
+    assert_eq!(
+        block_on(bench.store.restore(bench.mailbox, &[old])),
+        Ok(vec![old])
+    );
+    assert_eq!(bench.ids(view), [old]);
+    assert_eq!(bench.open(view).totals().count, 1);
+    bench.delete(view, old);
+    assert_eq!(bench.ids(view), Vec::<UniqueId>::new());
+}
+
 /// Nor is it browsed or found.
 pub fn past_the_hold_nothing_comes_back(make: Make<'_>) {
     for hold_ms in [0, 30] {

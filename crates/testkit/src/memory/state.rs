@@ -42,6 +42,8 @@ struct Message {
     /// `None` once the bytes are gone for good.
     content: Option<Arc<Content>>,
     hidden: BTreeSet<ViewId>,
+    /// Views from now on that are younger than the message, yet were shown it by a restore.
+    shown: BTreeSet<ViewId>,
     /// Place of its last change.
     place: u64,
 }
@@ -128,7 +130,8 @@ impl State {
     }
 
     fn shows(message: &Message, at: usize, view: ViewId, since: usize) -> bool {
-        message.info.removed.is_none() && at >= since && !message.hidden.contains(&view)
+        let due = at >= since || message.shown.contains(&view);
+        message.info.removed.is_none() && due && !message.hidden.contains(&view)
     }
 
     fn info(&self, id: MailboxId, mailbox: &Mailbox) -> MailboxInfo {
@@ -304,6 +307,7 @@ impl State {
                 },
                 content: Some(content),
                 hidden: BTreeSet::new(),
+                shown: BTreeSet::new(),
                 place,
             });
             ids.push(unique_id);
@@ -371,13 +375,14 @@ impl State {
     }
 
     pub(super) fn restore(&mut self, id: MailboxId, ids: &[UniqueId]) -> Answer<Vec<UniqueId>> {
-        self.mailbox(id)?;
+        let all_views: BTreeSet<_> = self.mailbox(id)?.views.keys().copied().collect();
         let mut back = Vec::new();
         for uid in self.only_of(id, ids) {
             let at = self.by_id[&uid];
             let live = self.messages[at].info.removed.is_none();
             if live || self.restorable(&self.messages[at]) {
                 self.messages[at].hidden.clear();
+                self.messages[at].shown.extend(&all_views);
             }
             if !live && self.restorable(&self.messages[at]) {
                 let place = self.next_place();
