@@ -1,1 +1,4 @@
-//! x
+//! Ways in for mail: from an MTA by LMTP, and from files.
+
+pub mod import;
+pub mod lmtp;
