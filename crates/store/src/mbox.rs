@@ -23,8 +23,14 @@ pub use quote::{Quoter, Unquoter};
 pub use reader::{Envelope, LookAhead, Reader, Variant};
 pub use writer::Writer;
 
-/// Whether a file that begins with `bytes` (at least 4 KiB of it, or all) is an mbox: its first
-/// line that is not empty is a From_ line with a date, or one without before a header field.
+/// Whether a file that begins with `bytes` (some 64 KiB of it, or all) is an mbox: its first line that
+/// is not empty is a From_ line, with a date or before a header field; or that line is no header
+/// field, and further down an empty line, a From_ line with a date and a header field stand together.
 pub fn is_mbox(bytes: &[u8]) -> bool {
     reader::starts_mbox(bytes)
+}
+
+/// Whether `bytes` begin with a header field's name and its colon (RFC 5322 §2.2).
+pub fn is_field(bytes: &[u8]) -> bool {
+    reader::is_field(bytes)
 }

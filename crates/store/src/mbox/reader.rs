@@ -2,13 +2,16 @@
 
 use std::io::{self, Read};
 
-use memchr::memchr;
+use memchr::{memchr, memmem};
 
 use super::{FromLine, Unquoter};
 use crate::limits::{MBOX_FROM_LINE_OCTETS, MBOX_LOOK_OCTETS, MBOX_WINDOW_OCTETS};
 
 /// A piece handed out, and what the window holds beside what must be seen ahead.
 const PIECE: usize = 64 * 1024;
+
+/// How much of a line is looked at for the name of a header field.
+const FIELD_NAME_OCTETS: usize = MBOX_LOOK_OCTETS - MBOX_FROM_LINE_OCTETS - 2;
 
 /// How a file writes its messages; the table is in [`crate::mbox`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -393,17 +396,28 @@ pub(super) fn starts_mbox(mut bytes: &[u8]) -> bool {
     while let Some(blank) = blank_line(bytes) {
         bytes = &bytes[blank..];
     }
-    is_from_line(bytes, true)
+    if is_from_line(bytes, true) {
+        return true;
+    }
+    !is_field(bytes)
+        && memmem::find_iter(bytes, b"\nFrom ").any(|at| {
+            let (before, line) = bytes.split_at(at + 1);
+            let is_after_blank = before.ends_with(b"\n\n") || before.ends_with(b"\n\r\n");
+            let next = &line[line_octets(line)..];
+            is_after_blank && is_from_line(line, false) && is_field(next)
+        })
 }
 
-/// Whether `bytes` begin with a header field's name and its colon (RFC 5322 §2.2).
-fn is_field(bytes: &[u8]) -> bool {
+/// See [`super::is_field`].
+pub(super) fn is_field(bytes: &[u8]) -> bool {
+    let bytes = &bytes[..bytes.len().min(FIELD_NAME_OCTETS)];
     let name = bytes
         .iter()
-        .take(MBOX_LOOK_OCTETS - MBOX_FROM_LINE_OCTETS - 2)
         .take_while(|octet| octet.is_ascii_graphic() && **octet != b':')
         .count();
-    name > 0 && bytes.get(name) == Some(&b':')
+    let rest = bytes[name..].trim_ascii_start();
+    // The space before the colon is RFC 5322 §4.5's obsolete syntax; a line end is not.
+    name > 0 && rest.starts_with(b":") && !bytes[name..bytes.len() - rest.len()].contains(&b'\n')
 }
 
 /// Keeps the value if `line` is the field `Content-Length`.

@@ -257,6 +257,8 @@ fn an_mbox_is_told_by_its_first_line() {
         format!("From a {DATE}\n"),
         format!("\r\n\nFrom a {DATE}"),
         "From a@b\nSubject: x\n".into(),
+        format!("garbage\n\nFrom a {DATE}\nSubject: x\n"),
+        format!("garbage\r\n\r\nFrom a {DATE}\r\nSubject : x\r\n"),
     ] {
         assert!(is_mbox(yes.as_bytes()), "{yes}");
     }
@@ -266,8 +268,27 @@ fn an_mbox_is_told_by_its_first_line() {
         "From: a@b\n",
         "From a@b\n\nx",
         "Subject: x\n\nFrom a",
+        "Subject: x\n\nFrom a Thu Jan  1 00:00:00 1970\nSubject: y\n",
+        "garbage\n\nFrom a Thu Jan  1 00:00:00 1970\nprose\n",
+        "garbage\nFrom a Thu Jan  1 00:00:00 1970\nSubject: y\n",
     ] {
         assert!(!is_mbox(no.as_bytes()), "{no}");
+    }
+}
+
+#[test]
+fn a_field_is_told_by_its_name() {
+    for (text, expected) in [
+        ("Subject: x", true),
+        ("x-1:", true),
+        ("Subject\t : x", true),
+        ("Subject", false),
+        ("Subject\n: x", false),
+        (": x", false),
+        ("two words: x", false),
+        ("", false),
+    ] {
+        assert_eq!(is_field(text.as_bytes()), expected, "{text}");
     }
 }
 
