@@ -1,5 +1,7 @@
 //! Import against the in-memory store.
 
+#![allow(clippy::unwrap_used, reason = "a test may stop where it stands")]
+
 use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
