@@ -53,7 +53,7 @@ fn refused(peer: &Peer, login: &str, error: &AuthError) -> Failure {
             tracing::warn!(%peer, ?login, "login refused");
             Failure::Credentials
         }
-        AuthError::Throttled { .. } => {
+        AuthError::Throttled => {
             tracing::warn!(%peer, ?login, "login not checked: too many have failed");
             Failure::Throttled
         }

@@ -28,7 +28,7 @@ impl From<End> for Broken {
 }
 
 impl Connection {
-    /// RFC 1939 §5 RETR and §7 TOP; state TRANSACTION. While none of the reply has been sent, a body
+    /// RFC 1939 §5 RETR; state TRANSACTION. RFC 1939 §7 TOP; state TRANSACTION. While none of the reply has been sent, a body
     /// that cannot be read is an `-ERR`; later only the end of the connection keeps the client from
     /// taking a part for the whole.
     pub(super) async fn retrieve(

@@ -353,3 +353,40 @@ async fn a_session_is_small() {
     let octets = std::mem::size_of_val(&future);
     assert!(octets <= 2048, "{octets} octets");
 }
+
+fn with_tls(implicit_tls: bool) -> (tempfile::TempDir, Options) {
+    let folder = tempfile::tempdir().unwrap();
+    let tls = restante_net::Tls::self_signed(folder.path(), b"pop3").unwrap();
+    let options = Options {
+        tls: Some(std::sync::Arc::new(tls)),
+        implicit_tls,
+        ..Options::default()
+    };
+    (folder, options)
+}
+
+#[tokio::test]
+async fn what_comes_with_stls_is_refused_and_never_reaches_tls() {
+    let (_folder, options) = with_tls(false);
+    let server = Server::start(options).await;
+    let mut client = Client::connect(&server).await;
+    client.line().await;
+    client.send("STLS\r\nUSER mallory\r\n").await;
+    assert_eq!(client.rest().await, "-ERR data after STLS, closing\r\n");
+    // Plain text where the handshake should be ends the connection without another reply.
+    let mut client = Client::connect(&server).await;
+    client.line().await;
+    assert_eq!(client.ask("STLS").await, "+OK begin TLS negotiation\r\n");
+    client.send("USER tim\r\nPASS secret words\r\n").await;
+    assert!(!client.rest_bytes().await.starts_with(b"+OK"));
+}
+
+#[tokio::test]
+async fn pop3s_says_nothing_in_the_clear() {
+    let (_folder, options) = with_tls(true);
+    let server = Server::start(options).await;
+    let mut client = Client::connect(&server).await;
+    client.send("USER tim\r\n").await;
+    let rest = client.rest_bytes().await;
+    assert!(!rest.windows(3).any(|w| w == b"+OK" || w == b"-ER"));
+}

@@ -3,7 +3,7 @@
 use super::Settings;
 use crate::{dot, reply, sasl};
 
-/// RFC 2449 §5 CAPA; states AUTHORIZATION and TRANSACTION. Only what is there is told. APOP has no
+/// What RFC 2449 §5 asks for, in AUTHORIZATION and TRANSACTION: only what is there. APOP has no
 /// tag; LOGIN-DELAY is absent as there is none.
 ///
 /// - RFC 2449 §6.2 USER and RFC 5034 §3 SASL: only where a password may be sent; SASL stays after the
