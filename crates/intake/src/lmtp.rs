@@ -77,7 +77,7 @@ impl Lmtp {
     /// Delivers into `store` what is addressed to `recipients`.
     pub fn new(
         store: Arc<dyn MailStore>,
-        recipients: Arc<dyn Recipients>,
+        recipients: Arc<impl Recipients>,
         options: Options,
     ) -> Self {
         let drafts = Semaphore::new(DRAFTS.max(options.max_recipients));
