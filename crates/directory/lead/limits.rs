@@ -1,0 +1,57 @@
+//! Every quantity of the directory that has a bound: unit in the name, the reason, what happens at it.
+
+use std::time::Duration;
+
+/// A user's name; a longer one cannot be made. An address has at most 254 octets (RFC 5321 §4.5.3.1).
+pub const NAME_OCTETS: usize = 254;
+
+/// A password; a longer one is refused unhashed, so that nobody makes us hash megabytes.
+pub const PASSWORD_OCTETS: usize = 4096;
+
+/// How long a verified login is remembered.
+pub const VERIFIED_SECONDS: u64 = 300;
+
+/// Verified logins that are remembered; beyond, old ones are hashed again.
+pub const VERIFIED_ENTRIES: usize = 16_384;
+
+/// Wrong passwords that are remembered, so that a client with an old one costs no hashing.
+pub const WRONG_ENTRIES: usize = 4_096;
+
+/// How long a wrong password is remembered.
+pub const WRONG_SECONDS: u64 = 60;
+
+/// Guesses of one address (IPv6: one /64): one in this time, so four a second.
+pub const ADDRESS_INTERVAL: Duration = Duration::from_millis(250);
+
+/// Guesses that an address has at hand before it waits.
+pub const ADDRESS_BURST: u32 = 8;
+
+/// Guesses of one address at one name: half of the address's, so that a second user there gets in.
+pub const PAIR_INTERVAL: Duration = Duration::from_millis(500);
+
+/// Guesses at one name that an address has at hand before it waits.
+pub const PAIR_BURST: u32 = 4;
+
+/// A guess that would wait longer for its name's turn is refused at once: few guesses at one name may
+/// stand in the address's line, and waiting sessions cost memory.
+pub const PAIR_WAIT: Duration = Duration::from_secs(1);
+
+/// A guess that would wait longer for its address's turn is refused at once.
+pub const ADDRESS_WAIT: Duration = Duration::from_secs(5);
+
+/// The same for the first guess at a name: it finds a place behind those who have had theirs.
+pub const FIRST_WAIT: Duration = Duration::from_secs(10);
+
+/// Addresses and pairs that are counted; beyond, those that wait for nothing are dropped, then others.
+pub const PENALTY_ENTRIES: usize = 65_536;
+
+/// How long a pair of address and name is known after a good login; a known pair waits for its own
+/// guesses only.
+pub const KNOWN_PAIR: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// A password file; a larger one is refused.
+pub const PASSWD_FILE_OCTETS: u64 = 64 * 1024 * 1024;
+
+const _: () = assert!(PAIR_INTERVAL.as_millis() > ADDRESS_INTERVAL.as_millis());
+const _: () = assert!(PAIR_BURST <= ADDRESS_BURST);
+const _: () = assert!(ADDRESS_WAIT.as_millis() < FIRST_WAIT.as_millis());

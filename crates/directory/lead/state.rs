@@ -1,0 +1,196 @@
+//! Users in `state.db`: SQLite in WAL mode, synchronous=FULL, as nothing can make them anew.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rusqlite::{Connection, OptionalExtension, params};
+
+use crate::{Account, DirectoryError, User, UserSource};
+
+/// What this program writes; a newer file is refused.
+const FORMAT: i64 = 1;
+
+/// How long another process may hold the database.
+const BUSY: Duration = Duration::from_secs(10);
+
+const SCHEMA: &str = "
+    CREATE TABLE user (
+        name TEXT PRIMARY KEY,
+        hash TEXT NOT NULL,
+        quota_octets INTEGER,
+        added_ms INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    PRAGMA user_version = 1;";
+
+/// `state.db`, open.
+#[derive(Debug)]
+pub(crate) struct State {
+    path: String,
+    connection: Mutex<Connection>,
+}
+
+impl State {
+    pub(crate) fn open(path: &Path) -> Result<Self, DirectoryError> {
+        let shown = path.display().to_string();
+        make_private(path)
+            .map_err(|error| DirectoryError::Io(format!("cannot make {shown}: {error}")))?;
+        let connection = Connection::open(path).map_err(|error| broken(&shown, &error))?;
+        let state = Self {
+            path: shown,
+            connection: Mutex::new(connection),
+        };
+        state.prepare()?;
+        Ok(state)
+    }
+
+    fn prepare(&self) -> Result<(), DirectoryError> {
+        let mut connection = self.connection();
+        let failed = |error| broken(&self.path, &error);
+        connection.busy_timeout(BUSY).map_err(failed)?;
+        connection
+            .pragma_update(None, "journal_mode", "WAL")
+            .map_err(failed)?;
+        connection
+            .pragma_update(None, "synchronous", "FULL")
+            .map_err(failed)?;
+        // Immediate: two processes that start at once must not both find it empty.
+        let change = connection
+            .transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)
+            .map_err(failed)?;
+        let format: i64 = change
+            .pragma_query_value(None, "user_version", |row| row.get(0))
+            .map_err(failed)?;
+        if format > FORMAT {
+            return Err(DirectoryError::Io(format!(
+                "{} is of format {format}, newer than this program knows ({FORMAT}): use the program that wrote it",
+                self.path
+            )));
+        }
+        if format == 0 {
+            change.execute_batch(SCHEMA).map_err(failed)?;
+        }
+        change.commit().map_err(failed)
+    }
+
+    fn connection(&self) -> MutexGuard<'_, Connection> {
+        self.connection
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn find(&self, name: &str) -> Result<Option<Account>, DirectoryError> {
+        let connection = self.connection();
+        let found = connection
+            .prepare_cached("SELECT hash, quota_octets FROM user WHERE name = ?1")
+            .and_then(|mut statement| {
+                statement
+                    .query_row([name], |row| {
+                        let hash: String = row.get(0)?;
+                        Ok(Account {
+                            user: User {
+                                name: name.to_owned(),
+                                quota_octets: octets(row.get(1)?),
+                                source: UserSource::State,
+                            },
+                            hash: Arc::from(hash),
+                        })
+                    })
+                    .optional()
+            });
+        found.map_err(|error| broken(&self.path, &error))
+    }
+
+    pub(crate) fn users(&self) -> Result<Vec<User>, DirectoryError> {
+        let connection = self.connection();
+        let read = || {
+            let mut statement =
+                connection.prepare_cached("SELECT name, quota_octets FROM user ORDER BY name")?;
+            let rows = statement.query_map([], |row| {
+                Ok(User {
+                    name: row.get(0)?,
+                    quota_octets: octets(row.get(1)?),
+                    source: UserSource::State,
+                })
+            })?;
+            rows.collect::<rusqlite::Result<Vec<_>>>()
+        };
+        read().map_err(|error| broken(&self.path, &error))
+    }
+
+    pub(crate) fn add(
+        &self,
+        name: &str,
+        hash: &str,
+        quota_octets: Option<u64>,
+    ) -> Result<(), DirectoryError> {
+        let added = self.change(
+            "INSERT INTO user (name, hash, quota_octets, added_ms)
+             VALUES (?1, ?2, ?3, CAST(unixepoch('subsec') * 1000 AS INTEGER))
+             ON CONFLICT DO NOTHING",
+            params![name, hash, column(quota_octets)],
+        )?;
+        if added {
+            Ok(())
+        } else {
+            Err(DirectoryError::Exists(name.to_owned()))
+        }
+    }
+
+    pub(crate) fn set_hash(&self, name: &str, hash: &str) -> Result<(), DirectoryError> {
+        let statement = "UPDATE user SET hash = ?2 WHERE name = ?1";
+        found(self.change(statement, params![name, hash])?, name)
+    }
+
+    pub(crate) fn set_quota(&self, name: &str, octets: Option<u64>) -> Result<(), DirectoryError> {
+        let statement = "UPDATE user SET quota_octets = ?2 WHERE name = ?1";
+        found(self.change(statement, params![name, column(octets)])?, name)
+    }
+
+    pub(crate) fn remove(&self, name: &str) -> Result<(), DirectoryError> {
+        let statement = "DELETE FROM user WHERE name = ?1";
+        found(self.change(statement, params![name])?, name)
+    }
+
+    fn change(
+        &self,
+        statement: &str,
+        values: &[&dyn rusqlite::ToSql],
+    ) -> Result<bool, DirectoryError> {
+        let rows = self.connection().execute(statement, values);
+        rows.map(|rows| rows > 0)
+            .map_err(|error| broken(&self.path, &error))
+    }
+}
+
+/// SQLite's integers are signed; a quota beyond them is as good as the largest.
+fn column(octets: Option<u64>) -> Option<i64> {
+    octets.map(|octets| i64::try_from(octets).unwrap_or(i64::MAX))
+}
+
+fn octets(column: Option<i64>) -> Option<u64> {
+    column.map(|octets| u64::try_from(octets).unwrap_or(0))
+}
+
+fn found(changed: bool, name: &str) -> Result<(), DirectoryError> {
+    if changed {
+        Ok(())
+    } else {
+        Err(DirectoryError::NotFound(name.to_owned()))
+    }
+}
+
+fn broken(path: &str, error: &rusqlite::Error) -> DirectoryError {
+    DirectoryError::Io(format!(
+        "{path}: {error}; check the disk and who owns the file"
+    ))
+}
+
+/// The file is there, for its owner only, before SQLite opens it; its WAL takes the same mode.
+fn make_private(path: &Path) -> std::io::Result<()> {
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path).map(drop)
+}
