@@ -1,0 +1,398 @@
+//! A scripted life of a store, and what must be found of it afterwards.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use restante_store::{
+    Access, DeletionSet, Delivery, MailStore, MailboxId, Release, StoreError, UniqueId, ViewId,
+};
+use restante_testkit::corpus;
+use restante_testkit::disk::FaultyDisk;
+use restante_testkit::exec::{block_on, collect_from, seal};
+
+/// A message of the workload; its bytes follow from its number.
+pub type Number = u32;
+
+/// What one step does.
+#[derive(Debug, Clone)]
+pub enum Step {
+    /// Makes a mailbox; with views, as devices have them.
+    Create(&'static str, &'static [&'static str]),
+    /// One commit: each message to one mailbox.
+    Deliver(Vec<(&'static str, Number)>),
+    /// One session: DELE of each, QUIT.
+    Delete(&'static str, &'static str, Vec<Number>),
+    /// An undo.
+    Restore(&'static str, Vec<Number>),
+    /// Renames; later steps use the new name.
+    Rename(&'static str, &'static str),
+    /// Removes a mailbox and all its octets, which rewrites packs.
+    Erase(&'static str),
+    /// One pass of the compactor.
+    Compact,
+}
+
+/// The exact octets of a message.
+pub fn bytes_of(number: Number) -> Vec<u8> {
+    let head = format!("Subject: {number}\r\n\r\n");
+    let mut bytes = head.into_bytes();
+    match number % 8 {
+        0 => {}
+        1 => bytes.extend_from_slice(b"From here\n>From there\nno end"),
+        2 => bytes.extend_from_slice(&corpus::noise(3_000)),
+        3 => bytes.extend_from_slice(b".\r\n..\r\n\0\r\n"),
+        4 => bytes.extend_from_slice(&corpus::usual(u64::from(number), 2_000)),
+        5 => bytes.extend_from_slice(&corpus::noise(9_000)),
+        6 => bytes.truncate(bytes.len() - 2),
+        _ => bytes.extend_from_slice(b"short\n\n\n"),
+    }
+    bytes
+}
+
+/// The number of a message that was found, if its octets are exactly those that went in.
+pub fn number_of(bytes: &[u8]) -> Number {
+    let line = bytes.split(|b| *b == b'\r').next().expect("a first line");
+    let digits = line.strip_prefix(b"Subject: ").expect("one of ours");
+    let number = std::str::from_utf8(digits).expect("digits").parse();
+    let number = number.expect("a number");
+    assert!(
+        bytes == bytes_of(number),
+        "the octets of message {number} differ"
+    );
+    number
+}
+
+/// Whether something is to be found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tri {
+    /// Acknowledged, so it must be.
+    Yes,
+    /// Never asked for, or its removal was acknowledged: it must not be.
+    No,
+    /// Asked for, and answered by an error: either.
+    Maybe,
+}
+
+/// Mailbox, view, message: whether a session finds it.
+pub type Expected = BTreeMap<(String, String, Number), Tri>;
+
+/// Mailbox, view, messages, as sessions find them.
+pub type Found = BTreeMap<(String, String), Vec<(Number, UniqueId)>>;
+
+/// The driver: does steps on a store, and keeps account of what was acknowledged.
+#[derive(Default, Clone)]
+pub struct Driver {
+    pub expected: Expected,
+    pub ids: BTreeMap<(String, Number), UniqueId>,
+    /// Mailboxes whose making, renaming or removal failed: whether they are there is open.
+    pub open: BTreeSet<String>,
+}
+
+impl Driver {
+    /// Does a step; says whether it was acknowledged.
+    pub fn step(&mut self, store: &dyn Subject, step: &Step) -> bool {
+        let before = self.expected.clone();
+        if self.run(store, step).is_ok() {
+            return true;
+        }
+        if matches!(step, Step::Create(..)) && self.run(store, step).is_ok() {
+            return true;
+        }
+        // What the step would have changed may have happened, or not.
+        let after = self.intended(step);
+        for (key, tri) in after {
+            if before.get(&key).copied().unwrap_or(Tri::No) != tri {
+                self.expected.insert(key, Tri::Maybe);
+            }
+        }
+        match step {
+            Step::Create(name, _) | Step::Erase(name) => {
+                self.open.insert((*name).to_owned());
+            }
+            Step::Rename(from, to) => {
+                self.open.extend([(*from).to_owned(), (*to).to_owned()]);
+            }
+            _ => {}
+        }
+        false
+    }
+
+    fn run(&mut self, store: &dyn Subject, step: &Step) -> Result<(), StoreError> {
+        let mail = store.mail();
+        match step {
+            Step::Create(name, views) => {
+                // Done again after a failure or a crash: what is there already is left.
+                let id = block_on(mail.create_mailbox(name))?;
+                for view in *views {
+                    if view_id(mail, id, view).is_err() {
+                        block_on(mail.add_view(id, view, false))?;
+                    }
+                }
+                if !views.is_empty() {
+                    block_on(mail.set_release(id, Release::AllDevices))?;
+                }
+            }
+            Step::Deliver(messages) => self.deliver(mail, messages)?,
+            Step::Delete(name, view, numbers) => {
+                // What the session does not see, it does not delete: it may be there even so.
+                let seen = delete(mail, name, view, numbers)?;
+                self.expected = self.intended(&Step::Delete(name, view, seen));
+                return Ok(());
+            }
+            Step::Restore(name, numbers) => {
+                let known = |n: &Number| self.ids.get(&((*name).to_owned(), *n)).copied();
+                let ids: Vec<_> = numbers.iter().filter_map(known).collect();
+                let back = block_on(mail.restore(find(mail, name)?, &ids))?;
+                for ((at, _, number), tri) in &mut self.expected {
+                    if at == name && numbers.contains(number) && *tri != Tri::Yes {
+                        // One that was only hidden is shown again without being told of.
+                        let told = known(number).is_some_and(|id| back.contains(&id));
+                        *tri = if told { Tri::Yes } else { Tri::Maybe };
+                    }
+                }
+                return Ok(());
+            }
+            Step::Rename(from, to) => block_on(mail.rename_mailbox(find(mail, from)?, to))?,
+            Step::Erase(name) => block_on(mail.remove_mailbox(find(mail, name)?, true))?,
+            Step::Compact => store.compact()?,
+        }
+        self.expected = self.intended(step);
+        if let Step::Rename(from, to) = step {
+            let moved = |((name, n), id): ((String, Number), UniqueId)| {
+                let name = if name == *from {
+                    (*to).to_owned()
+                } else {
+                    name
+                };
+                ((name, n), id)
+            };
+            self.ids = std::mem::take(&mut self.ids)
+                .into_iter()
+                .map(moved)
+                .collect();
+        }
+        Ok(())
+    }
+
+    fn deliver(
+        &mut self,
+        mail: &dyn MailStore,
+        messages: &[(&'static str, Number)],
+    ) -> Result<(), StoreError> {
+        let mut deliveries = Vec::new();
+        for (name, number) in messages {
+            deliveries.push(Delivery {
+                mailbox: find(mail, name)?,
+                message: seal(mail, &bytes_of(*number))?,
+                received_ms: 1_700_000_000_000 + u64::from(*number),
+                source: None,
+            });
+        }
+        let ids = block_on(mail.commit(deliveries))?;
+        for ((name, number), id) in messages.iter().zip(ids) {
+            self.ids.insert(((*name).to_owned(), *number), id);
+        }
+        Ok(())
+    }
+
+    /// What is expected once the step is acknowledged.
+    fn intended(&self, step: &Step) -> Expected {
+        let mut after = self.expected.clone();
+        match step {
+            Step::Create(..) | Step::Compact => {}
+            Step::Deliver(messages) => {
+                for (name, number) in messages {
+                    for view in views_of(name) {
+                        let key = ((*name).to_owned(), (*view).to_owned(), *number);
+                        after.insert(key, Tri::Yes);
+                    }
+                }
+            }
+            Step::Delete(name, view, numbers) => {
+                for ((at, through, number), tri) in &mut after {
+                    if at == name && through == view && numbers.contains(number) {
+                        *tri = Tri::No;
+                    }
+                }
+            }
+            Step::Restore(name, numbers) => {
+                for ((at, _, number), tri) in &mut after {
+                    if at == name && numbers.contains(number) {
+                        *tri = Tri::Yes;
+                    }
+                }
+            }
+            Step::Rename(from, to) => {
+                let moved = |((at, view, number), tri): ((String, String, Number), Tri)| {
+                    let at = if at == *from { (*to).to_owned() } else { at };
+                    ((at, view, number), tri)
+                };
+                after = after.into_iter().map(moved).collect();
+            }
+            Step::Erase(name) => after.retain(|(at, _, _), _| at != name),
+        }
+        after
+    }
+}
+
+/// Views by which the workload looks at a mailbox: devices, or the plain login.
+fn views_of(name: &str) -> &'static [&'static str] {
+    if name.starts_with("devices") {
+        &["phone", "laptop"]
+    } else {
+        &["plain"]
+    }
+}
+
+/// What is tested: a store, and what only the embedded one has.
+pub trait Subject {
+    fn mail(&self) -> &dyn MailStore;
+    fn compact(&self) -> Result<(), StoreError>;
+}
+
+fn find(mail: &dyn MailStore, name: &str) -> Result<MailboxId, StoreError> {
+    let info = block_on(mail.find_mailbox(name))?;
+    info.map(|m| m.id).ok_or(StoreError::NotFound)
+}
+
+fn view_id(mail: &dyn MailStore, mailbox: MailboxId, name: &str) -> Result<ViewId, StoreError> {
+    if name == "plain" {
+        return Ok(ViewId::PLAIN);
+    }
+    let views = block_on(mail.views(mailbox))?;
+    let named = views.iter().find(|v| v.name == name);
+    named.map(|v| v.id).ok_or(StoreError::NotFound)
+}
+
+fn delete(
+    mail: &dyn MailStore,
+    name: &str,
+    view: &str,
+    numbers: &[Number],
+) -> Result<Vec<Number>, StoreError> {
+    let mailbox = find(mail, name)?;
+    let view = view_id(mail, mailbox, view)?;
+    let drop = block_on(mail.open(mailbox, view, Access::Shared))?;
+    let (mut set, mut seen) = (DeletionSet::default(), Vec::new());
+    for (index, (_, bytes)) in collect_from(drop.as_ref())?.iter().enumerate() {
+        let number = number_of(bytes);
+        if numbers.contains(&number) {
+            set.insert(index);
+            seen.push(number);
+        }
+    }
+    block_on(drop.commit_deletions(&set))?;
+    Ok(seen)
+}
+
+/// Everything that sessions find in a store. Each message's octets are checked on the way.
+pub fn look(mail: &dyn MailStore) -> Result<Found, StoreError> {
+    let mut found = Found::new();
+    for mailbox in block_on(mail.mailboxes())? {
+        for view in views_of(&mailbox.name) {
+            // A crash between the records of a mailbox and of its views leaves it without them.
+            let Ok(id) = view_id(mail, mailbox.id, view) else {
+                continue;
+            };
+            let drop = block_on(mail.open(mailbox.id, id, Access::Shared))?;
+            let all = collect_from(drop.as_ref())?;
+            assert_eq!(
+                drop.totals().count,
+                all.len() as u64,
+                "totals and listing agree"
+            );
+            let numbered = all
+                .iter()
+                .map(|(id, bytes)| (number_of(bytes), *id))
+                .collect();
+            found.insert((mailbox.name.clone(), (*view).to_owned()), numbered);
+        }
+    }
+    Ok(found)
+}
+
+/// What of `found` is against what is expected; empty when all is well.
+pub fn judge(driver: &Driver, found: &Found) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for ((name, view), messages) in found {
+        let mut seen = BTreeSet::new();
+        for (number, id) in messages {
+            let key = (name.clone(), view.clone(), *number);
+            if !seen.insert(*number) {
+                wrong.push(format!("doubled: {key:?}"));
+            }
+            if driver.expected.get(&key).copied().unwrap_or(Tri::No) == Tri::No
+                && !driver.open.contains(name)
+            {
+                wrong.push(format!("came back: {key:?}"));
+            }
+            let known = driver.ids.get(&(name.clone(), *number));
+            if known.is_some_and(|known| known != id) {
+                wrong.push(format!("has another unique-id: {key:?}"));
+            }
+        }
+    }
+    for (key @ (name, view, number), tri) in &driver.expected {
+        let messages = found.get(&(name.clone(), view.clone()));
+        let there = messages.is_some_and(|m| m.iter().any(|(n, _)| n == number));
+        if *tri == Tri::Yes && !there && !driver.open.contains(name) {
+            wrong.push(format!("lost: {key:?}"));
+        }
+    }
+    wrong
+}
+
+/// The history of a run without faults: after each step, how long the disk's history was and what
+/// was acknowledged.
+pub fn record(store: &dyn Subject, disk: &FaultyDisk, steps: &[Step]) -> Vec<(usize, Driver)> {
+    let mut driver = Driver::default();
+    let mut history = vec![(disk.operations(), driver.clone())];
+    for step in steps {
+        assert!(
+            driver.step(store, step),
+            "{step:?} succeeds on a sound disk"
+        );
+        history.push((disk.operations(), driver.clone()));
+    }
+    history
+}
+
+/// The script: two mailboxes, one with devices, one that is erased; deliveries alone and together,
+/// deletions, undo, renames and compaction in between.
+pub fn script() -> Vec<Step> {
+    const DEVICES: &[&str] = &["phone", "laptop"];
+    let mut steps = vec![Step::Create("me", &[]), Step::Deliver(vec![("me", 1)])];
+    steps.push(Step::Create("devices", DEVICES));
+    steps.push(Step::Create("other", &[]));
+    for round in 0..4 {
+        let at = 10 + round * 20;
+        steps.push(Step::Deliver((at..at + 3).map(|n| ("me", n)).collect()));
+        steps.push(Step::Deliver(vec![
+            ("devices", at + 3),
+            ("other", at + 3),
+            ("me", at + 3),
+        ]));
+        steps.push(Step::Deliver(vec![("other", at + 4)]));
+        steps.push(Step::Delete("me", "plain", vec![at, at + 2]));
+        steps.push(Step::Deliver(vec![
+            ("devices", at + 5),
+            ("devices", at + 6),
+        ]));
+        steps.push(Step::Delete("devices", "phone", vec![at + 3, at + 5]));
+        steps.push(Step::Restore("me", vec![at]));
+        steps.push(Step::Compact);
+        steps.push(Step::Delete("devices", "laptop", vec![at + 3]));
+        steps.push(Step::Deliver(vec![("me", at + 7), ("devices", at + 7)]));
+        if round == 1 {
+            steps.push(Step::Restore("devices", vec![at + 3]));
+            steps.push(Step::Delete("me", "plain", vec![1]));
+        }
+        if round == 2 {
+            steps.push(Step::Erase("other"));
+            steps.push(Step::Create("other", &[]));
+        }
+    }
+    steps.push(Step::Rename("devices", "devices at home"));
+    steps.push(Step::Deliver(vec![("devices at home", 200), ("me", 201)]));
+    steps.push(Step::Delete("devices at home", "phone", vec![200]));
+    steps
+}
