@@ -5,10 +5,15 @@
 //! synced: they may be there, be gone, or be there in part. A failed sync means that nothing is
 //! known of what was written since the last good one, and asking again does not help.
 
+mod real;
+
 use std::fmt;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+
+pub use real::RealDisk;
+pub(crate) use real::network_file_system;
 
 /// A file system, as far as packs use one. Paths are absolute.
 pub trait Disk: fmt::Debug + Send + Sync + 'static {

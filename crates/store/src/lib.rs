@@ -8,6 +8,7 @@
 //! parses HTML.
 
 pub mod disk;
+pub mod embedded;
 mod error;
 mod id;
 pub mod limits;

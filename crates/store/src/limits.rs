@@ -35,3 +35,26 @@ const _: () = assert!(MBOX_FROM_LINE_OCTETS + 2 < MBOX_LOOK_OCTETS);
 const _: () = assert!(MBOX_LOOK_OCTETS < MBOX_WINDOW_OCTETS);
 const _: () = assert!((DRAFT_MEMORY_OCTETS as u64) < PACK_SEAL_OCTETS);
 const _: () = assert!(BODY_CHUNK_OCTETS <= DRAFT_MEMORY_OCTETS);
+
+/// Threads of a store that wait for the device on behalf of readers; more readers queue.
+pub const WORKER_THREADS: usize = 8;
+
+/// A message up to this size, in memory and compressed, is decompressed in one go.
+pub const BODY_ONE_SHOT_OCTETS: usize = 256 * 1024;
+
+/// A message up to this size is kept as it came and compressed in one go when it is complete: a
+/// compressor that knows the size needs little memory.
+pub const DRAFT_ONE_SHOT_OCTETS: usize = 64 * 1024;
+
+/// Listings up to this many messages are read on the caller's thread (under a millisecond).
+pub const LISTING_INLINE_MESSAGES: u64 = 1_000;
+
+/// Octets that one batch of a pack gathers at most before it is synced, unless one request is
+/// larger: what waits longer than a sync of this much takes is latency for the others.
+pub const BATCH_OCTETS: u64 = 16 * 1024 * 1024;
+
+/// Packs that a process keeps open for reading; the next one takes an arbitrary one's place.
+pub const OPEN_PACKS: usize = 256;
+
+/// A header frame larger than this is damage: a QUIT of a million messages takes 16 MB.
+pub const RECORD_OCTETS: usize = 256 * 1024 * 1024;

@@ -1,0 +1,324 @@
+//! Reclaiming the space of messages that nothing promises any more (rules 14 and 15).
+//!
+//! A sealed pack is written anew without them, sealed and synced; the index is repointed; the old
+//! pack goes. Until the new one is sealed it counts for nothing, from then on the old one does not:
+//! a crash at any point is finished, or discarded, at the next opening.
+
+mod copy;
+mod repoint;
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use rusqlite::{Connection, params};
+
+use super::index::{self, sql};
+use super::task::{self, lock as lock_mutex};
+use super::writer::{Batch, Request, submit};
+use super::{Inner, catchup, now_ms, open, reserve, temporary};
+use crate::{MailboxId, StoreError};
+
+/// How often the compactor looks.
+const PERIOD: Duration = Duration::from_secs(10 * 60);
+/// A pack is rewritten when this share of it is dead, in percent,
+const DEAD_PERCENT: u64 = 30;
+/// or when something in it is so long past its time: within hold + 24 h it has to be gone.
+const OVERDUE_MS: u64 = 12 * 60 * 60 * 1000;
+/// How long erasing waits for other processes to let go.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The background thread.
+#[derive(Debug)]
+pub(super) struct Compactor {
+    stop: Arc<(Mutex<bool>, Condvar)>,
+    thread: JoinHandle<()>,
+}
+
+impl Compactor {
+    pub(super) fn start(inner: &Arc<Inner>) -> Result<Self, StoreError> {
+        let stop = Arc::new((Mutex::new(false), Condvar::new()));
+        let (theirs, inner) = (Arc::clone(&stop), Arc::clone(inner));
+        let thread = std::thread::Builder::new()
+            .name("store-compactor".into())
+            .spawn(move || {
+                while !wait(&theirs) {
+                    if let Err(error) = tick(&inner) {
+                        inner.report(vec![error.to_string()]);
+                    }
+                }
+            })
+            .map_err(|e| temporary("the compacting thread cannot start", &e))?;
+        Ok(Self { stop, thread })
+    }
+
+    pub(super) fn stop(self) {
+        *lock_mutex(&self.stop.0) = true;
+        self.stop.1.notify_all();
+        let _ = self.thread.join();
+    }
+}
+
+/// Waits for a period; says whether to stop.
+fn wait(stop: &(Mutex<bool>, Condvar)) -> bool {
+    let (mut stopped, since) = (lock_mutex(&stop.0), Instant::now());
+    loop {
+        let rest = PERIOD.saturating_sub(since.elapsed());
+        if *stopped || rest.is_zero() {
+            return *stopped;
+        }
+        stopped = match stop.1.wait_timeout(stopped, rest) {
+            Ok((guard, _)) => guard,
+            Err(poisoned) => poisoned.into_inner().0,
+        };
+    }
+}
+
+fn tick(inner: &Arc<Inner>) -> Result<(), StoreError> {
+    inner.packs.forget_missing();
+    reserve::keep(inner);
+    match lock(inner) {
+        Ok(_lock) => run(inner, false).map(drop),
+        // Another process is at it.
+        Err(_) => Ok(()),
+    }
+}
+
+/// Takes the compactor's lock.
+pub(super) fn lock(inner: &Inner) -> Result<File, StoreError> {
+    let path = inner.folder.join("locks").join("compactor");
+    let busy = || StoreError::Temporary("another compactor is at work: try again later".into());
+    open::lock_file(&path, false)?.ok_or_else(busy)
+}
+
+/// A connection whose commits are durable: what follows is that files go.
+fn connect(inner: &Inner) -> Result<Connection, StoreError> {
+    let c = inner.index.connect()?;
+    c.pragma_update(None, "synchronous", "FULL").map_err(sql)?;
+    Ok(c)
+}
+
+/// Removed at this time or before, a message's bytes may go.
+fn cutoff(inner: &Inner) -> i64 {
+    let keep = inner.options.hold_ms.max(inner.options.grace_ms);
+    now_ms().saturating_sub(keep) as i64
+}
+
+pub(super) fn now(inner: &Arc<Inner>) -> Result<usize, StoreError> {
+    let _lock = lock(inner)?;
+    run(inner, true)
+}
+
+/// Rewrites the packs that are due, or with `all` every one that has something dead.
+fn run(inner: &Arc<Inner>, all: bool) -> Result<usize, StoreError> {
+    let mut c = connect(inner)?;
+    finish_locked(inner, &mut c)?;
+    let cutoff = cutoff(inner);
+    forget_past(&c, cutoff).map_err(sql)?;
+    let mut done = 0;
+    for (number, dead, oldest) in candidates(&c, cutoff).map_err(sql)? {
+        let file = inner.packs.reader(number);
+        let size = file.and_then(|file| file.octets());
+        let size = size.map_err(|e| temporary("a pack cannot be opened", &e))?;
+        let overdue = (cutoff - oldest) as u64 >= OVERDUE_MS;
+        if !all && !overdue && dead * 100 < size * DEAD_PERCENT {
+            continue;
+        }
+        if !sealed(&c, number)? {
+            if !all && !overdue {
+                continue;
+            }
+            seal(inner, number);
+            if !sealed(&c, number)? {
+                // Its writer is another process, which seals it when it comes by.
+                want_seal(&c, number)?;
+                continue;
+            }
+        }
+        rewrite(inner, &mut c, number)?;
+        done += 1;
+    }
+    Ok(done)
+}
+
+/// Packs with dead messages: how many octets, and when the first of them was removed.
+fn candidates(c: &Connection, cutoff: i64) -> rusqlite::Result<Vec<(u32, u64, i64)>> {
+    c.prepare(
+        "SELECT pack, sum(length), min(removed_ms) FROM messages
+         WHERE removed_ms IS NOT NULL AND removed_ms <= ? GROUP BY pack ORDER BY pack",
+    )?
+    .query_map([cutoff], |row| {
+        Ok((row.get(0)?, row.get::<_, i64>(1)? as u64, row.get(2)?))
+    })?
+    .collect()
+}
+
+/// Intervals that only snapshots older than a day could ask for.
+fn forget_past(c: &Connection, cutoff: i64) -> rusqlite::Result<()> {
+    let day = 24 * 60 * 60 * 1000;
+    let old = cutoff.min(now_ms() as i64 - day);
+    c.execute("DELETE FROM past WHERE removed <= ?", [old])?;
+    c.execute("DELETE FROM hidden WHERE until <= ?", [old])?;
+    Ok(())
+}
+
+fn sealed(c: &Connection, number: u32) -> Result<bool, StoreError> {
+    let row = index::pack_row(c, number).map_err(sql)?.unwrap_or_default();
+    Ok(row.sealed || row.ended.is_some())
+}
+
+fn want_seal(c: &Connection, number: u32) -> Result<(), StoreError> {
+    c.execute(
+        "UPDATE packs SET seal_wanted = 1 WHERE number = ?",
+        [number],
+    )
+    .map(drop)
+    .map_err(sql)
+}
+
+/// Seals a pack that is this process's, or nobody's.
+fn seal(inner: &Inner, number: u32) {
+    let (told, done) = std::sync::mpsc::channel();
+    inner.send(Request::Between(Box::new(move |writer| {
+        let _ = told.send(writer.pack.number() == Some(number) || writer.seal_other(number));
+    })));
+    if done.recv() == Ok(true) {
+        // One that is sealed by now makes this seal nothing, or a pack that was just begun.
+        let _ = task::wait(submit(
+            inner,
+            true,
+            0,
+            1,
+            move |batch: &mut Batch<'_, '_>| batch.seal_if(number),
+        ));
+    }
+}
+
+fn rewrite(inner: &Inner, c: &mut Connection, old: u32) -> Result<(), StoreError> {
+    copy::drop_dead(inner, c, old, cutoff(inner))?;
+    let new = copy::copy(inner, c, old)?;
+    repoint::replace(inner, c, new, &[old])
+}
+
+/// What a crash left half done: finished or discarded. Left alone while a compactor is at work.
+pub(super) fn finish_half_done(inner: &Inner, c: &mut Connection) -> Result<(), StoreError> {
+    let Ok(_lock) = lock(inner) else {
+        return Ok(());
+    };
+    finish_locked(inner, c)
+}
+
+fn finish_locked(inner: &Inner, c: &mut Connection) -> Result<(), StoreError> {
+    // Repointed already, only the file was still there.
+    let replaced: Vec<u32> = c
+        .prepare("SELECT number FROM packs WHERE replaced IS NOT NULL")
+        .and_then(|mut ask| ask.query_map([], |row| row.get(0))?.collect())
+        .map_err(sql)?;
+    repoint::unlink(inner, c, &replaced)?;
+    let there = inner.packs.list();
+    let there = there.map_err(|e| temporary("the packs cannot be listed", &e))?;
+    for &number in &there {
+        if sealed(c, number)? {
+            continue;
+        }
+        let Some(head) = inner.packs.head(number)? else {
+            continue;
+        };
+        if head.replaces.is_empty() {
+            continue;
+        }
+        if !catchup::is_sealed(&inner.packs, number)? {
+            discard(inner, number)?;
+        } else if head.replaces.iter().any(|old| there.contains(old)) {
+            repoint::replace(inner, c, number, &head.replaces)?;
+        }
+    }
+    Ok(())
+}
+
+/// Removes a replacement that was never finished.
+fn discard(inner: &Inner, number: u32) -> Result<(), StoreError> {
+    let fault = |e: std::io::Error| temporary("an unfinished pack cannot be removed", &e);
+    inner.packs.forget(number);
+    inner
+        .disk()
+        .unlink(&inner.packs.path(number))
+        .map_err(fault)?;
+    inner.disk().sync_dir(&inner.packs.folder).map_err(fault)
+}
+
+/// Before an index is built from nothing: each message stands in one pack only.
+pub(super) fn discard_unfinished(inner: &Inner) -> Result<(), StoreError> {
+    let fault = |e: std::io::Error| temporary("the packs cannot be tidied", &e);
+    let there = inner.packs.list().map_err(fault)?;
+    for &number in &there {
+        let Some(head) = inner.packs.head(number)? else {
+            continue;
+        };
+        if head.replaces.is_empty() {
+            continue;
+        }
+        if !catchup::is_sealed(&inner.packs, number)? {
+            discard(inner, number)?;
+            continue;
+        }
+        let olds: Vec<u32> = head
+            .replaces
+            .into_iter()
+            .filter(|o| there.contains(o))
+            .collect();
+        if !olds.is_empty() {
+            repoint::make_durable(inner, number).map_err(fault)?;
+            for old in olds {
+                discard(inner, old)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Rewrites every pack that holds messages of an erased mailbox, before it returns.
+pub(super) fn erase(inner: &Arc<Inner>, id: MailboxId) -> Result<(), StoreError> {
+    let since = Instant::now();
+    let _lock = loop {
+        match lock(inner) {
+            Ok(lock) => break lock,
+            Err(error) if since.elapsed() > PATIENCE => return Err(error),
+            Err(_) => std::thread::sleep(Duration::from_millis(50)),
+        }
+    };
+    let mut c = connect(inner)?;
+    finish_locked(inner, &mut c)?;
+    let holding = |c: &Connection| -> rusqlite::Result<BTreeSet<u32>> {
+        c.prepare(
+            "SELECT DISTINCT e.pack FROM messages e JOIN mailboxes m ON m.id = e.mailbox
+             WHERE m.mailbox = ?",
+        )?
+        .query_map(params![id.as_bytes()], |row| row.get(0))?
+        .collect()
+    };
+    loop {
+        let packs = holding(&c).map_err(sql)?;
+        if packs.is_empty() {
+            return Ok(());
+        }
+        for number in packs {
+            if !sealed(&c, number)? {
+                seal(inner, number);
+            }
+            if sealed(&c, number)? {
+                rewrite(inner, &mut c, number)?;
+                continue;
+            }
+            want_seal(&c, number)?;
+            if since.elapsed() > PATIENCE {
+                return Err(StoreError::Temporary(format!(
+                    "another process writes to pack {number:06} and does not let go: the mailbox is removed, but not erased yet"
+                )));
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+}

@@ -1,0 +1,268 @@
+//! Writing a pack anew without what is dead.
+
+use rusqlite::{Connection, OptionalExtension, params};
+
+use crate::disk::DiskFile;
+use crate::embedded::index::{self, sql};
+use crate::embedded::pack::PackWriter;
+use crate::embedded::record::{Entry, Record};
+use crate::embedded::scan::{Batch, Found, Scanner};
+use crate::embedded::{Inner, temporary};
+use crate::limits::INDEX_TRANSACTION_ROWS;
+use crate::{MailboxId, StoreError, TombstoneId, UniqueId};
+
+/// Calls `each` for every batch of a pack that counts.
+pub(super) fn batches(
+    inner: &Inner,
+    c: &Connection,
+    number: u32,
+    mut each: impl FnMut(&dyn DiskFile, Vec<Found>) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    let fault = |e: std::io::Error| temporary("a pack cannot be read", &e);
+    let file = inner.packs.reader(number).map_err(fault)?;
+    let row = index::pack_row(c, number).map_err(sql)?.unwrap_or_default();
+    let octets = file.octets().map_err(fault)?;
+    let mut scanner = Scanner::new(file.as_ref(), row.ended.unwrap_or(octets).min(octets));
+    let mut at = 0;
+    loop {
+        match scanner.batch(at)? {
+            Batch::Whole { records, next } | Batch::Damaged { records, next } => {
+                each(file.as_ref(), records)?;
+                at = next;
+            }
+            Batch::Tail | Batch::End => return Ok(()),
+        }
+    }
+}
+
+/// Deletes the rows of a pack's dead messages: decided in the index's own transactions, so that none
+/// is restored from now on.
+pub(super) fn drop_dead(
+    inner: &Inner,
+    c: &mut Connection,
+    number: u32,
+    cutoff: i64,
+) -> Result<(), StoreError> {
+    let mut ids = Vec::new();
+    batches(inner, c, number, |_, records| {
+        ids.extend(records.iter().filter_map(|found| match &found.record {
+            Record::Entry(entry) => Some(entry.unique_id),
+            _ => None,
+        }));
+        Ok(())
+    })?;
+    for part in ids.chunks(INDEX_TRANSACTION_ROWS) {
+        let tx = index::begin(c).map_err(sql)?;
+        for id in part {
+            drop_one(&tx, *id, number, cutoff).map_err(sql)?;
+        }
+        tx.commit().map_err(sql)?;
+    }
+    Ok(())
+}
+
+fn drop_one(c: &Connection, id: UniqueId, pack: u32, cutoff: i64) -> rusqlite::Result<()> {
+    let dead = c
+        .prepare_cached(
+            "SELECT m.place FROM messages m JOIN mailboxes b ON b.id = m.mailbox
+             WHERE m.unique_id = ?1 AND m.pack = ?2 AND m.removed_ms IS NOT NULL
+               AND (m.removed_ms <= ?3 OR b.erased = 1)",
+        )?
+        .query_row(params![id.as_bytes(), pack, cutoff], |row| row.get(0))
+        .optional()?;
+    let Some(place) = dead else { return Ok(()) };
+    forget(c, id, place)
+}
+
+/// Takes a message out of the index.
+pub(super) fn forget(c: &Connection, id: UniqueId, place: i64) -> rusqlite::Result<()> {
+    for query in [
+        "DELETE FROM hidden WHERE unique_id = ?1 AND view IN (
+             SELECT v.id FROM views v JOIN messages m ON m.mailbox = v.mailbox
+             WHERE m.unique_id = ?1)",
+        "DELETE FROM past WHERE unique_id = ?1 AND mailbox = (
+             SELECT mailbox FROM messages WHERE unique_id = ?1)",
+        "DELETE FROM messages WHERE unique_id = ?1",
+    ] {
+        c.prepare_cached(query)?.execute([id.as_bytes()])?;
+    }
+    c.prepare_cached("UPDATE meta SET floor = max(floor, ?)")?
+        .execute([place])?;
+    Ok(())
+}
+
+/// Writes a sealed pack with all that is still wanted of `old`; says its number.
+pub(super) fn copy(inner: &Inner, c: &Connection, old: u32) -> Result<u32, StoreError> {
+    let fault =
+        |e: std::io::Error| crate::embedded::write_error("a pack cannot be rewritten", &e, inner);
+    let there = inner.packs.list().map_err(fault)?;
+    let mut ended = inner.packs.head(old)?.unwrap_or_default().ended;
+    ended.retain(|(number, _)| there.contains(number));
+    let mut writer = PackWriter::new(std::sync::Arc::clone(&inner.packs), u64::MAX);
+    let (new, _, _) = writer.begin(&[old], &ended).map_err(fault)?;
+    let copied = fill(inner, c, old, &mut writer);
+    if let Err(error) = copied {
+        drop(writer);
+        // Should it not go now, it is discarded at the next opening: it is not sealed.
+        let _ = super::discard(inner, new);
+        return Err(error);
+    }
+    Ok(new)
+}
+
+fn fill(
+    inner: &Inner,
+    c: &Connection,
+    old: u32,
+    writer: &mut PackWriter,
+) -> Result<(), StoreError> {
+    let fault =
+        |e: std::io::Error| crate::embedded::write_error("a pack cannot be rewritten", &e, inner);
+    // First of all it says what it is, so that it is never taken for a pack of its own.
+    writer.finish(false, true).map_err(fault)?;
+    batches(inner, c, old, |file, records| {
+        writer.begin(&[], &[]).map_err(fault)?;
+        for found in records {
+            match kept(c, old, &found.record).map_err(sql)? {
+                Kept::No => {}
+                Kept::AsIs => {
+                    let copied = writer.put_copy(file, found.offset, found.octets);
+                    copied.map_err(fault)?;
+                }
+                Kept::Changed(record) => {
+                    writer.put(&record).map_err(fault)?;
+                }
+            }
+        }
+        if writer.octets() == 0 {
+            writer.cancel();
+            return Ok(());
+        }
+        writer.finish(false, false).map(drop).map_err(fault)
+    })?;
+    writer.begin(&[], &[]).map_err(fault)?;
+    writer.finish(true, true).map(drop).map_err(fault)
+}
+
+enum Kept {
+    No,
+    AsIs,
+    Changed(Record),
+}
+
+fn kept(c: &Connection, old: u32, record: &Record) -> rusqlite::Result<Kept> {
+    let erased = |id: MailboxId| {
+        c.prepare_cached("SELECT 1 FROM mailboxes WHERE mailbox = ? AND erased = 1")?
+            .exists([id.as_bytes()])
+    };
+    let keep_if = |keep: bool| if keep { Kept::AsIs } else { Kept::No };
+    Ok(match record {
+        Record::Pack(_) | Record::Commit { .. } | Record::Seal => Kept::No,
+        Record::Entry(entry) => entry_kept(c, old, entry, erased(entry.mailbox)?)?,
+        // What keeps the mailbox from coming back stays for good, without its name.
+        Record::RemoveMailbox { .. } => Kept::AsIs,
+        Record::Create { mailbox, .. }
+        | Record::Rename { mailbox, .. }
+        | Record::Release { mailbox, .. }
+        | Record::AddView { mailbox, .. }
+        | Record::RemoveView { mailbox, .. }
+        | Record::PlainUsed { mailbox }
+        | Record::Seen { mailbox, .. } => keep_if(!erased(*mailbox)?),
+        Record::Tombstone {
+            mailbox,
+            tombstone,
+            at_ms,
+            ids,
+        } => match standing(c, *tombstone, ids)? {
+            ids if ids.is_empty() => Kept::No,
+            ids => Kept::Changed(Record::Tombstone {
+                mailbox: *mailbox,
+                tombstone: *tombstone,
+                at_ms: *at_ms,
+                ids,
+            }),
+        },
+        Record::Hide {
+            mailbox,
+            view,
+            tombstone,
+            at_ms,
+            ids,
+        } => match standing(c, *tombstone, ids)? {
+            ids if ids.is_empty() => Kept::No,
+            ids => Kept::Changed(Record::Hide {
+                mailbox: *mailbox,
+                view: *view,
+                tombstone: *tombstone,
+                at_ms: *at_ms,
+                ids,
+            }),
+        },
+        Record::Undo { mailbox, pairs } => {
+            let mut still = Vec::new();
+            for pair in pairs {
+                if needed(c, *pair)? {
+                    still.push(*pair);
+                }
+            }
+            match still {
+                pairs if pairs.is_empty() => Kept::No,
+                pairs => Kept::Changed(Record::Undo {
+                    mailbox: *mailbox,
+                    pairs,
+                }),
+            }
+        }
+    })
+}
+
+fn entry_kept(c: &Connection, old: u32, entry: &Entry, erased: bool) -> rusqlite::Result<Kept> {
+    let pack: Option<u32> = c
+        .prepare_cached("SELECT pack FROM messages WHERE unique_id = ?")?
+        .query_row([entry.unique_id.as_bytes()], |row| row.get(0))
+        .optional()?;
+    Ok(match (pack, &entry.source) {
+        (Some(pack), _) if pack == old => Kept::AsIs,
+        // The fetcher must not take it a second time (rule 8).
+        (None, Some(source)) if !erased => Kept::Changed(Record::Seen {
+            mailbox: entry.mailbox,
+            source: source.clone(),
+        }),
+        _ => Kept::No,
+    })
+}
+
+/// Those of a deletion's messages that are there and whose deletion was not cancelled. One that is
+/// not there has left its pack durably: packs are rewritten one after the other.
+fn standing(
+    c: &Connection,
+    tombstone: TombstoneId,
+    ids: &[UniqueId],
+) -> rusqlite::Result<Vec<UniqueId>> {
+    let mut ask = c.prepare_cached(
+        "SELECT 1 FROM messages m WHERE unique_id = ?1 AND NOT EXISTS (
+             SELECT 1 FROM undone u WHERE u.unique_id = ?1 AND u.tombstone = ?2)",
+    )?;
+    let mut standing = Vec::new();
+    for id in ids {
+        if ask.exists(params![id.as_bytes(), tombstone.as_bytes()])? {
+            standing.push(*id);
+        }
+    }
+    Ok(standing)
+}
+
+/// Whether a cancelled deletion would take effect without its undo: while it stands in some pack.
+fn needed(c: &Connection, (tombstone, id): (TombstoneId, UniqueId)) -> rusqlite::Result<bool> {
+    let written = c
+        .prepare_cached("SELECT 1 FROM tombstones WHERE unique_id = ? AND tombstone = ?")?
+        .exists(params![id.as_bytes(), tombstone.as_bytes()])?;
+    if written {
+        return Ok(true);
+    }
+    c.prepare_cached(
+        "SELECT 1 FROM views v JOIN messages m ON m.mailbox = v.mailbox
+         WHERE m.unique_id = ? AND v.view = ? AND v.from_now = 1",
+    )?
+    .exists(params![id.as_bytes(), tombstone.as_bytes()])
+}

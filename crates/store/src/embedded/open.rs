@@ -1,0 +1,204 @@
+//! Opening the folder, its locks, and building the index anew.
+
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use rustix::fs::{FlockOperation, flock};
+
+use super::index::{Broken, Index, sql};
+use super::pack::Packs;
+use super::task::{Workers, promise};
+use super::writer::{Inbox, Request};
+use super::{Inner, Options, catchup, compact, reserve, temporary};
+use crate::StoreError;
+use crate::disk::{Disk, RealDisk, network_file_system};
+
+/// How long opening waits for another process that is just opening or rebuilding.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+fn lockable(path: &Path) -> Result<File, StoreError> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false);
+    options
+        .mode(0o600)
+        .open(path)
+        .map_err(|e| temporary("a lock file cannot be opened", &e))
+}
+
+fn try_flock(file: &File, exclusive: bool) -> Result<bool, StoreError> {
+    let how = if exclusive {
+        FlockOperation::NonBlockingLockExclusive
+    } else {
+        FlockOperation::NonBlockingLockShared
+    };
+    match flock(file, how) {
+        Ok(()) => Ok(true),
+        Err(rustix::io::Errno::WOULDBLOCK) => Ok(false),
+        Err(error) => Err(temporary("a lock cannot be taken", &error.into())),
+    }
+}
+
+/// Opens and locks a file; `None` if another holds it.
+pub(super) fn lock_file(path: &Path, shared: bool) -> Result<Option<File>, StoreError> {
+    let file = lockable(path)?;
+    Ok(try_flock(&file, !shared)?.then_some(file))
+}
+
+pub(super) fn open(
+    folder: &Path,
+    options: Options,
+    inbox: Inbox,
+) -> Result<Arc<Inner>, StoreError> {
+    let disk = Arc::clone(&options.disk);
+    let fault = |e: std::io::Error| temporary("the data folder cannot be made", &e);
+    RealDisk.create_dir_all(folder).map_err(fault)?;
+    if let Some(kind) = network_file_system(folder).map_err(fault)? {
+        return Err(StoreError::Permanent(format!(
+            "{} is on a network file system ({kind}), where locks and syncs cannot be trusted: choose a local folder",
+            folder.display()
+        )));
+    }
+    let folder = folder.canonicalize().map_err(fault)?;
+    RealDisk
+        .create_dir_all(&folder.join("locks"))
+        .map_err(fault)?;
+    let packs = Packs::new(disk, &folder);
+    packs.disk.create_dir_all(&packs.folder).map_err(fault)?;
+    packs.disk.sync_dir(&folder).map_err(fault)?;
+    let folder_lock = lockable(&folder.join("lock"))?;
+    let inner = Arc::new(Inner {
+        index: Index::new(&folder),
+        packs: Arc::new(packs),
+        folder,
+        options,
+        inbox,
+        workers: Workers::default(),
+        last_id: Mutex::new(0),
+        reports: Mutex::default(),
+        folder_lock,
+    });
+    enter(&inner)?;
+    reserve::keep(&inner);
+    Ok(inner)
+}
+
+/// Takes the folder lock shared, with the index in order. Whoever is first has it exclusively for a
+/// moment, and may replace an index that cannot be used.
+fn enter(inner: &Inner) -> Result<(), StoreError> {
+    let since = Instant::now();
+    loop {
+        let alone = try_flock(&inner.folder_lock, true)?;
+        if !alone && !try_flock(&inner.folder_lock, false)? {
+            if since.elapsed() > PATIENCE {
+                let what = "another process has the data folder for itself: try again later";
+                return Err(StoreError::Temporary(what.into()));
+            }
+            std::thread::sleep(Duration::from_millis(20));
+            continue;
+        }
+        let entered = settle(inner, alone);
+        if alone {
+            // From exclusive to shared; between the two another may slip in, which does no harm.
+            flock(&inner.folder_lock, FlockOperation::LockShared)
+                .map_err(|e| temporary("the folder lock cannot be shared", &e.into()))?;
+        }
+        return entered;
+    }
+}
+
+fn settle(inner: &Inner, alone: bool) -> Result<(), StoreError> {
+    match inner.index.check() {
+        Ok(()) if !lacks_packs(inner)? => {}
+        Err(Broken::Refuse(error)) => return Err(error),
+        Ok(()) | Err(Broken::Rebuild) if alone => build(inner, &mut |_| {})?,
+        _ => {
+            let what = "index.db is missing, damaged or old while another process uses the folder: stop that one first";
+            return Err(StoreError::Temporary(what.into()));
+        }
+    }
+    let mut c = inner.index.connect()?;
+    compact::finish_half_done(inner, &mut c)?;
+    catchup::catch_up_all(inner, &mut c, &mut |_| {})?;
+    let last: Option<[u8; 16]> = c
+        .query_row("SELECT max(unique_id) FROM messages", [], |row| row.get(0))
+        .map_err(sql)?;
+    *super::task::lock(&inner.last_id) = last.map_or(0, u128::from_be_bytes);
+    Ok(())
+}
+
+/// Whether the index speaks of packs that are gone: then it is older than a compaction.
+fn lacks_packs(inner: &Inner) -> Result<bool, StoreError> {
+    let known = |()| inner.index.read(super::index::pack_numbers);
+    let missing = |numbers: &[u32]| -> Result<Vec<u32>, StoreError> {
+        let there = inner.packs.list();
+        let there = there.map_err(|e| temporary("the packs cannot be listed", &e))?;
+        let gone = numbers.iter().filter(|n| there.binary_search(n).is_err());
+        Ok(gone.copied().collect())
+    };
+    let gone = missing(&known(())?)?;
+    if gone.is_empty() {
+        return Ok(false);
+    }
+    // A compactor may have taken one away just now: then the index does not speak of it any more.
+    let still = known(())?;
+    Ok(gone.iter().any(|number| still.contains(number)))
+}
+
+/// Builds an index beside the one that is there, then puts it in its place.
+fn build(inner: &Inner, progress: &mut dyn FnMut(u64)) -> Result<(), StoreError> {
+    let fault = |e: std::io::Error| temporary("the new index cannot take its place", &e);
+    let mut new = Index::new(&inner.folder);
+    new.path.set_extension("db.new");
+    new.create()?;
+    let mut c = new.connect()?;
+    compact::discard_unfinished(inner)?;
+    catchup::catch_up_all(inner, &mut c, progress)?;
+    let place = c.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)");
+    place.map_err(sql)?;
+    drop(c);
+    inner.index.disconnect();
+    for suffix in ["-wal", "-shm"] {
+        let mut path = inner.index.path.clone().into_os_string();
+        path.push(suffix);
+        match std::fs::remove_file(&path) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(fault(e)),
+            _ => {}
+        }
+    }
+    std::fs::rename(&new.path, &inner.index.path).map_err(fault)?;
+    inner.index.disconnect();
+    Ok(())
+}
+
+/// Builds the index anew while the store is open: alone in the folder, between two batches.
+pub(super) fn rebuild(inner: &Arc<Inner>, progress: &mut dyn FnMut(u64)) -> Result<(), StoreError> {
+    let _compactor = compact::lock(inner)?;
+    if !try_flock(&inner.folder_lock, true)? {
+        // A failed conversion may have lost the shared lock.
+        flock(&inner.folder_lock, FlockOperation::LockShared)
+            .map_err(|e| temporary("the folder lock cannot be shared", &e.into()))?;
+        let what = "another process uses the data folder: stop it first";
+        return Err(StoreError::Temporary(what.into()));
+    }
+    let (told, hear) = std::sync::mpsc::channel();
+    let (promise, answer) = promise();
+    let work = Arc::clone(inner);
+    inner.send(Request::Between(Box::new(move |writer| {
+        writer.c = None;
+        // The writer's own pack is locked by itself, and whole up to its end: it lets go of it.
+        writer.release();
+        promise.keep(build(&work, &mut |octets| {
+            let _ = told.send(octets);
+        }));
+    })));
+    for octets in hear {
+        progress(octets);
+    }
+    let built = super::task::wait(answer);
+    flock(&inner.folder_lock, FlockOperation::LockShared)
+        .map_err(|e| temporary("the folder lock cannot be shared", &e.into()))?;
+    built
+}
