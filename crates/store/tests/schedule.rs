@@ -15,7 +15,8 @@ use std::time::{Duration, Instant};
 
 use restante_store::embedded::{EmbeddedStore, Options};
 use restante_store::{
-    Access, DeletionSet, Delivery, MailStore, MailboxId, MessageFilter, Release, UniqueId, ViewId,
+    Access, DeletionSet, Delivery, MailStore, MailboxId, MessageFilter, Release, StoreError,
+    UniqueId, ViewId,
 };
 use restante_testkit::exec::{block_on, collect_from, deliver, read_all, seal};
 use restante_testkit::{MemoryStore, corpus};
@@ -25,9 +26,9 @@ const SHARED: &str = "shared";
 
 type Number = u64;
 
-fn open(folder: &Path) -> EmbeddedStore {
+fn open(folder: &Path, compact: bool) -> EmbeddedStore {
     let options = Options {
-        min_free: 0,
+        compact,
         pack_octets: 64 * 1024,
         ..Options::default()
     };
@@ -98,7 +99,7 @@ struct Worker {
 
 impl Worker {
     fn new(folder: &Path, process: u64) -> Self {
-        let store = open(folder);
+        let store = open(folder, true);
         let own_name = format!("own-{process}");
         let own = block_on(store.create_mailbox(&own_name)).expect("made");
         let shared = block_on(store.create_mailbox(SHARED)).expect("made");
@@ -122,11 +123,19 @@ impl Worker {
             8..=9 => self.delete_own(),
             10 => self.restore_own(),
             11..=12 => self.delete_shared(),
-            13 => self.store.compact_now().expect("compacted"),
+            13 => self.compact(),
             14 if self.chance.of(4) == 0 => self.erase(),
-            15 if self.chance.of(8) == 0 => self.store = open(folder),
+            15 if self.chance.of(8) == 0 => self.store = open(folder, true),
             16..=17 => self.read_shared(),
             _ => self.read_own(),
+        }
+    }
+
+    fn compact(&self) {
+        match self.store.compact_now() {
+            // Another process is just doing it.
+            Ok(_) | Err(StoreError::Temporary(_)) => {}
+            Err(error) => panic!("compaction: {error}"),
         }
     }
 
@@ -361,7 +370,7 @@ impl Model {
 fn check(folder: &Path, at_least: usize) {
     let model = Model::play(folder);
     let expected = model.state(&model.store);
-    let store = open(folder);
+    let store = open(folder, false);
     assert!(
         model.state(&store) == expected,
         "the store is what the model is"

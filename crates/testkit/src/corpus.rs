@@ -186,7 +186,9 @@ fn fall_back(set: &str, why: &str) -> Vec<Sample> {
 
 fn workspace() -> &'static Path {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    here.ancestors().nth(2).unwrap_or(here)
+    // Found by what lies in it: xtask takes this file as source, from another depth.
+    let root = here.ancestors().find(|at| at.join("Cargo.lock").exists());
+    root.unwrap_or(here)
 }
 
 /// Unpacks once per build folder: into a folder of this process first, which then gets its name.

@@ -10,11 +10,11 @@ use restante_testkit::disk::FaultyDisk;
 use restante_testkit::exec::{block_on, collect_from, seal};
 
 /// A message of the workload; its bytes follow from its number.
-pub type Number = u32;
+pub(crate) type Number = u32;
 
 /// What one step does.
 #[derive(Debug, Clone)]
-pub enum Step {
+pub(crate) enum Step {
     /// Makes a mailbox; with views, as devices have them.
     Create(&'static str, &'static [&'static str]),
     /// One commit: each message to one mailbox.
@@ -32,7 +32,7 @@ pub enum Step {
 }
 
 /// The exact octets of a message.
-pub fn bytes_of(number: Number) -> Vec<u8> {
+pub(crate) fn bytes_of(number: Number) -> Vec<u8> {
     let head = format!("Subject: {number}\r\n\r\n");
     let mut bytes = head.into_bytes();
     match number % 8 {
@@ -49,7 +49,7 @@ pub fn bytes_of(number: Number) -> Vec<u8> {
 }
 
 /// The number of a message that was found, if its octets are exactly those that went in.
-pub fn number_of(bytes: &[u8]) -> Number {
+pub(crate) fn number_of(bytes: &[u8]) -> Number {
     let line = bytes.split(|b| *b == b'\r').next().expect("a first line");
     let digits = line.strip_prefix(b"Subject: ").expect("one of ours");
     let number = std::str::from_utf8(digits).expect("digits").parse();
@@ -63,7 +63,7 @@ pub fn number_of(bytes: &[u8]) -> Number {
 
 /// Whether something is to be found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Tri {
+pub(crate) enum Tri {
     /// Acknowledged, so it must be.
     Yes,
     /// Never asked for, or its removal was acknowledged: it must not be.
@@ -73,23 +73,23 @@ pub enum Tri {
 }
 
 /// Mailbox, view, message: whether a session finds it.
-pub type Expected = BTreeMap<(String, String, Number), Tri>;
+pub(crate) type Expected = BTreeMap<(String, String, Number), Tri>;
 
 /// Mailbox, view, messages, as sessions find them.
-pub type Found = BTreeMap<(String, String), Vec<(Number, UniqueId)>>;
+pub(crate) type Found = BTreeMap<(String, String), Vec<(Number, UniqueId)>>;
 
 /// The driver: does steps on a store, and keeps account of what was acknowledged.
 #[derive(Default, Clone)]
-pub struct Driver {
-    pub expected: Expected,
-    pub ids: BTreeMap<(String, Number), UniqueId>,
+pub(crate) struct Driver {
+    pub(crate) expected: Expected,
+    pub(crate) ids: BTreeMap<(String, Number), UniqueId>,
     /// Mailboxes whose making, renaming or removal failed: whether they are there is open.
-    pub open: BTreeSet<String>,
+    pub(crate) open: BTreeSet<String>,
 }
 
 impl Driver {
     /// Does a step; says whether it was acknowledged.
-    pub fn step(&mut self, store: &dyn Subject, step: &Step) -> bool {
+    pub(crate) fn step(&mut self, store: &dyn Subject, step: &Step) -> bool {
         let before = self.expected.clone();
         if self.run(store, step).is_ok() {
             return true;
@@ -244,7 +244,7 @@ fn views_of(name: &str) -> &'static [&'static str] {
 }
 
 /// What is tested: a store, and what only the embedded one has.
-pub trait Subject {
+pub(crate) trait Subject {
     fn mail(&self) -> &dyn MailStore;
     fn compact(&self) -> Result<(), StoreError>;
 }
@@ -285,7 +285,7 @@ fn delete(
 }
 
 /// Everything that sessions find in a store. Each message's octets are checked on the way.
-pub fn look(mail: &dyn MailStore) -> Result<Found, StoreError> {
+pub(crate) fn look(mail: &dyn MailStore) -> Result<Found, StoreError> {
     let mut found = Found::new();
     for mailbox in block_on(mail.mailboxes())? {
         for view in views_of(&mailbox.name) {
@@ -311,7 +311,7 @@ pub fn look(mail: &dyn MailStore) -> Result<Found, StoreError> {
 }
 
 /// What of `found` is against what is expected; empty when all is well.
-pub fn judge(driver: &Driver, found: &Found) -> Vec<String> {
+pub(crate) fn judge(driver: &Driver, found: &Found) -> Vec<String> {
     let mut wrong = Vec::new();
     for ((name, view), messages) in found {
         let mut seen = BTreeSet::new();
@@ -343,7 +343,11 @@ pub fn judge(driver: &Driver, found: &Found) -> Vec<String> {
 
 /// The history of a run without faults: after each step, how long the disk's history was and what
 /// was acknowledged.
-pub fn record(store: &dyn Subject, disk: &FaultyDisk, steps: &[Step]) -> Vec<(usize, Driver)> {
+pub(crate) fn record(
+    store: &dyn Subject,
+    disk: &FaultyDisk,
+    steps: &[Step],
+) -> Vec<(usize, Driver)> {
     let mut driver = Driver::default();
     let mut history = vec![(disk.operations(), driver.clone())];
     for step in steps {
@@ -358,7 +362,7 @@ pub fn record(store: &dyn Subject, disk: &FaultyDisk, steps: &[Step]) -> Vec<(us
 
 /// The script: two mailboxes, one with devices, one that is erased; deliveries alone and together,
 /// deletions, undo, renames and compaction in between.
-pub fn script() -> Vec<Step> {
+pub(crate) fn script() -> Vec<Step> {
     const DEVICES: &[&str] = &["phone", "laptop"];
     let mut steps = vec![Step::Create("me", &[]), Step::Deliver(vec![("me", 1)])];
     steps.push(Step::Create("devices", DEVICES));

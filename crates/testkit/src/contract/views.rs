@@ -1,8 +1,8 @@
 //! Per-device views: one device's DELE is not another's.
 
-use restante_store::{Access, Release, StoreError, ViewId};
+use restante_store::{Access, DeletionSet, Release, StoreError, ViewId};
 
-use super::{Bench, Make, delete_in};
+use super::{Bench, Make, ids_of};
 use crate::exec::block_on;
 
 fn two_views(make: Make<'_>, release: Release) -> (Bench, ViewId, ViewId) {
@@ -123,15 +123,20 @@ pub fn a_view_made_again_is_another_view(make: Make<'_>) {
     let (bench, phone, _) = two_views(make, Release::AllDevices);
     let id = bench.deliver("a\r\n");
     bench.delete(phone, id);
+    let unseen = bench.deliver("b\r\n");
     let old = bench.open(phone);
+    let mut all = DeletionSet::default();
+    assert_eq!(ids_of(old.as_ref()), [unseen]);
+    all.insert(0);
     block_on(bench.store.remove_view(bench.mailbox, phone)).expect("removed");
     let again = bench.view("phone");
     assert_ne!(again, phone);
-    assert_eq!(bench.ids(again), [id]);
+    assert_eq!(bench.ids(again), [id, unseen]);
     let open = block_on(bench.store.open(bench.mailbox, phone, Access::Shared));
     assert_eq!(open.map(|_| ()).expect_err("gone"), StoreError::NotFound);
-    assert_eq!(delete_in(old.as_ref(), &[id]), Ok(()));
-    assert_eq!(bench.ids(again), [id]);
+    // The session that was open: its view is nobody's any more, so nothing is left to do.
+    assert_eq!(block_on(old.commit_deletions(&all)), Ok(()));
+    assert_eq!(bench.ids(again), [id, unseen]);
 }
 
 /// In two mailboxes the same name is two views.
