@@ -8,7 +8,6 @@ use std::time::Instant;
 use restante_proto::Secret;
 use tokio::sync::{Semaphore, watch};
 
-use crate::limits::PASSWORD_OCTETS;
 use crate::penalty::{Penalties, Place};
 use crate::remembered::{LoginKey, Remembered};
 use crate::{AuthError, hashes};
@@ -54,6 +53,12 @@ impl Authenticator {
         }
     }
 
+    /// A number that is always the same for a name in this process, and that nobody can choose.
+    pub(crate) fn number(&self, name: &str) -> usize {
+        let [a, b, c, d, ..] = self.remembered.name_key(name);
+        u32::from_le_bytes([a, b, c, d]) as usize
+    }
+
     pub(crate) fn forget(&self) {
         self.remembered.forget();
     }
@@ -66,7 +71,7 @@ impl Authenticator {
         hash: Arc<str>,
         peer: Option<IpAddr>,
     ) -> Verdict {
-        if password.expose().len() > PASSWORD_OCTETS {
+        if !hashes::is_tryable(password) {
             return Err(AuthError::Refused);
         }
         let key = self.remembered.key(name, password, &hash);

@@ -8,6 +8,8 @@ use std::fmt;
 pub enum DirectoryError {
     /// The name cannot be a user's; says why.
     BadName(String),
+    /// The password cannot be set; says why.
+    BadPassword(String),
     /// There is such a user already.
     Exists(String),
     /// There is no such user.
@@ -22,6 +24,7 @@ impl fmt::Display for DirectoryError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::BadName(why) => write!(f, "not a user's name: {why}"),
+            Self::BadPassword(why) => write!(f, "not a password: {why}"),
             Self::Exists(name) => write!(f, "there is a user {name} already"),
             Self::NotFound(name) => write!(f, "there is no user {name}"),
             Self::ReadOnly(name) => write!(f, "{name} is in the password file: change it there"),

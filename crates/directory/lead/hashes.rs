@@ -8,7 +8,7 @@ use argon2::{Algorithm, Argon2, Params, Version};
 use restante_proto::Secret;
 use sha_crypt::ShaCrypt;
 
-use crate::DirectoryError;
+use crate::{DirectoryError, limits};
 
 /// OWASP's smallest for argon2id: 19 MiB, two passes, one lane.
 const MEMORY_KIB: u32 = 19 * 1024;
@@ -42,9 +42,10 @@ impl Scheme {
     }
 
     fn of_prefix(hash: &str) -> Option<Self> {
-        match hash.split('$').nth(1)? {
+        match hash.strip_prefix('$')?.split('$').next()? {
             "argon2id" | "argon2i" => Some(Self::Argon2),
-            "2a" | "2b" | "2x" | "2y" => Some(Self::Bcrypt),
+            // Not `2x`: those were made by a broken bcrypt, and ours does not repeat its mistake.
+            "2a" | "2b" | "2y" => Some(Self::Bcrypt),
             "5" | "6" => Some(Self::ShaCrypt),
             _ => None,
         }
@@ -62,14 +63,69 @@ pub(crate) fn readable(stored: &str) -> Result<&str, String> {
     };
     let sound = match scheme {
         None => false,
-        Some(Scheme::Argon2) => PasswordHash::new(hash).is_ok(),
-        Some(Scheme::Bcrypt) => hash.parse::<bcrypt::HashParts>().is_ok(),
-        Some(Scheme::ShaCrypt) => hash.matches('$').count() >= 3,
+        Some(Scheme::Argon2) => is_sound_argon2(hash),
+        Some(Scheme::Bcrypt) => hash
+            .parse::<bcrypt::HashParts>()
+            .is_ok_and(|parts| (4..=limits::BCRYPT_COST).contains(&parts.get_cost())),
+        Some(Scheme::ShaCrypt) => is_sound_sha_crypt(hash),
     };
     if sound {
         return Ok(hash);
     }
-    Err("the password is not {ARGON2ID}, {BLF-CRYPT}, {SHA512-CRYPT} or {SHA256-CRYPT} followed by such a hash".to_owned())
+    Err("the password is not {ARGON2ID}, {BLF-CRYPT}, {SHA512-CRYPT} or {SHA256-CRYPT} followed by such a hash, whole and of a bearable cost".to_owned())
+}
+
+fn is_sound_argon2(hash: &str) -> bool {
+    PasswordHash::new(hash).is_ok_and(|hash| {
+        let bearable = Params::try_from(&hash).is_ok_and(|params| {
+            params.m_cost() <= limits::ARGON2_KIB && params.t_cost() <= limits::ARGON2_PASSES
+        });
+        bearable && hash.salt.is_some() && hash.hash.is_some()
+    })
+}
+
+/// ```abnf
+/// sha-crypt = "$" ( "5" / "6" ) "$" [ "rounds=" 1*DIGIT "$" ] salt "$" hash
+/// ```
+fn is_sound_sha_crypt(hash: &str) -> bool {
+    let letters = if hash.starts_with("$5$") { 43 } else { 86 };
+    let mut fields: Vec<&str> = hash.split('$').skip(2).collect();
+    if let Some(rounds) = fields
+        .first()
+        .and_then(|field| field.strip_prefix("rounds="))
+    {
+        if !rounds
+            .parse()
+            .is_ok_and(|rounds: u32| (1000..=limits::SHA_CRYPT_ROUNDS).contains(&rounds))
+        {
+            return false;
+        }
+        fields.remove(0);
+    }
+    sha_crypt::PasswordHashRef::new(hash).is_ok()
+        && matches!(fields[..], [_, hash] if hash.len() == letters)
+}
+
+/// Whether a password can be what it seems under every scheme: bcrypt reads its key as a C string
+/// and repeats it, so that `a NUL a` would pass for `a`.
+pub(crate) fn is_tryable(password: &Secret) -> bool {
+    let octets = password.expose();
+    !octets.is_empty() && octets.len() <= limits::PASSWORD_OCTETS && !octets.contains(&0)
+}
+
+/// Whether a password can be set: it must pass through one POP3 command.
+pub(crate) fn check_new(password: &Secret) -> Result<(), DirectoryError> {
+    let octets = password.expose();
+    let why = if octets.is_empty() {
+        "it is empty"
+    } else if octets.len() > limits::NEW_PASSWORD_OCTETS {
+        "it is longer than 248 octets, and would not fit into a POP3 command"
+    } else if octets.iter().any(u8::is_ascii_control) {
+        "it has a control character or a line end in it"
+    } else {
+        return Ok(());
+    };
+    Err(DirectoryError::BadPassword(why.to_owned()))
 }
 
 /// Whether the password has that hash. Takes its time: for threads that may. A hash that cannot be
@@ -87,6 +143,7 @@ pub(crate) fn verify(password: &Secret, hash: &str) -> bool {
 
 /// A new argon2id hash as a PHC string, with a salt of its own.
 pub(crate) fn make(password: &Secret) -> Result<String, DirectoryError> {
+    check_new(password)?;
     let failed = |what: &dyn std::fmt::Display| {
         DirectoryError::Io(format!("the password cannot be hashed: {what}"))
     };
@@ -124,10 +181,26 @@ mod tests {
         assert!(!verify(&"".into(), STAND_IN));
     }
 
-    /// Made by other programs: glibc's crypt(3), and the test vectors of crypt_blowfish.
+    /// Made by other programs: `doveadm pw`, glibc's crypt(3), and the test vectors of crypt_blowfish.
     #[test]
     fn those_of_other_servers_are_read() {
         for (stored, password) in [
+            (
+                "{ARGON2ID}$argon2id$v=19$m=65536,t=3,p=1$d4jyE19pbnqVmj1gq+W08g$+uS81xYo/UOjUAMNkT8YbIbEtKbQQX5p0W2PXSST1Vw",
+                "correct horse",
+            ),
+            (
+                "{ARGON2I}$argon2i$v=19$m=32768,t=4,p=1$r8cxEQxE6u+n1mMsKU+PUg$2sAAjiDvEZhQ+kFef4a0f4S9RVuBfxdk6nwicRhu6Gw",
+                "correct horse",
+            ),
+            (
+                "{CRYPT}$2b$04$abcdefghijklmnopqrstuujydOTSfIH/d5oUHpsygqV5X9xJLQc6e",
+                "correct horse",
+            ),
+            (
+                "{SHA512-CRYPT}$6$rounds=1000$saltsalt$4GMtaIz3E1AdDi2SmCokEW0ehi.HdxNDcL3fGE1XXuzvo6kbx7UOloZKONqEk5H3JrQA4NOfU8BmqFPrpGqwA1",
+                "correct horse",
+            ),
             (
                 "{SHA512-CRYPT}$6$saltstring$svn8UoSVapNtMuq1ukKS4tPQd8iKwSMHWjl/O817G3uBnIFNjnQJuesI68u4OTLiBFdcbYEdFCoEOfaS35inz1",
                 "Hello world!",
@@ -172,6 +245,12 @@ mod tests {
             "{ARGON2ID}$argon2id$x",
             "{BLF-CRYPT}$2y$05$short",
             "{CRYPT}$1$a$b",
+            "{CRYPT}x$5$saltstring$5B8vYYiY.CVt1RlTTf8KbXBH3hsxY/GNooZaBBGWEc5",
+            "$5$saltstring$5B8v",
+            "$5$rounds=999999999$saltstring$5B8vYYiY.CVt1RlTTf8KbXBH3hsxY/GNooZaBBGWEc5",
+            "$2b$31$abcdefghijklmnopqrstuujydOTSfIH/d5oUHpsygqV5X9xJLQc6e",
+            "$2x$05$abcdefghijklmnopqrstuujydOTSfIH/d5oUHpsygqV5X9xJLQc6e",
+            "$argon2id$v=19$m=65536,t=3,p=1$d4jyE19pbnqVmj1gq+W08g",
         ] {
             assert!(readable(stored).is_err(), "{stored}");
         }

@@ -8,6 +8,25 @@ pub const NAME_OCTETS: usize = 254;
 /// A password; a longer one is refused unhashed, so that nobody makes us hash megabytes.
 pub const PASSWORD_OCTETS: usize = 4096;
 
+/// A password that can be set: RFC 2449 §4 gives a command 255 octets, of which `PASS ` and CRLF take
+/// seven. A longer one is refused.
+pub const NEW_PASSWORD_OCTETS: usize = 248;
+
+/// Memory that a stored argon2 hash may ask for; the line with a dearer one lets nobody in.
+pub const ARGON2_KIB: u32 = 1024 * 1024;
+
+/// Passes that a stored argon2 hash may ask for.
+pub const ARGON2_PASSES: u32 = 64;
+
+/// Cost that a stored bcrypt hash may ask for: 16 takes seconds, 31 days.
+pub const BCRYPT_COST: u32 = 16;
+
+/// Rounds that a stored SHA-crypt hash may ask for: seconds.
+pub const SHA_CRYPT_ROUNDS: u32 = 10_000_000;
+
+/// Hashes of the password file of which one stands in for that of an unknown user.
+pub const STAND_INS: usize = 64;
+
 /// How long a verified login is remembered.
 pub const VERIFIED_SECONDS: u64 = 300;
 
@@ -53,5 +72,6 @@ pub const KNOWN_PAIR: Duration = Duration::from_secs(24 * 60 * 60);
 pub const PASSWD_FILE_OCTETS: u64 = 64 * 1024 * 1024;
 
 const _: () = assert!(PAIR_INTERVAL.as_millis() > ADDRESS_INTERVAL.as_millis());
+const _: () = assert!(NEW_PASSWORD_OCTETS <= PASSWORD_OCTETS);
 const _: () = assert!(PAIR_BURST <= ADDRESS_BURST);
 const _: () = assert!(ADDRESS_WAIT.as_millis() < FIRST_WAIT.as_millis());

@@ -73,7 +73,8 @@ pub(crate) fn of_address(address: &str, domains: &[String]) -> Vec<String> {
     let base = local.split_once('+').map(|(base, _)| base.to_owned());
     let mut names = Vec::new();
     for local in [Some(local), base].into_iter().flatten() {
-        if local.is_empty() {
+        // An `@` comes out of quotes here: it would name the user of another domain.
+        if local.is_empty() || local.contains('@') {
             continue;
         }
         match domain {

@@ -1,16 +1,19 @@
 //! A password file as other servers write it: `user:{SCHEME}hash[:…]`, one user a line.
 //!
-//! Of the further fields only the quota is read, in the last one: `userdb_quota_rule=*:storage=1G` or
-//! `userdb_quota_storage_size=1G`. A mistake in a line takes away that line's user only. A file that
-//! cannot be read takes nobody away: it is an error, and logins are temporary failures.
+//! Of the further fields the quota is read, `userdb_quota_rule=*:storage=1G` or
+//! `userdb_quota_storage_size=1G`, and those that keep a user out: `nologin`, and `allow_nets`, which we
+//! cannot judge. A user whose name is sound stays a user whatever else is wrong in the line: nobody gets
+//! in by it, but an MTA must not bounce the mail. So does one without a password, or with one that
+//! starts with `*` or `!`. A file that cannot be read takes nobody away: it is an error, and logins are
+//! temporary failures.
 
 use std::collections::HashMap;
 use std::fs;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
-use crate::limits::PASSWD_FILE_OCTETS;
+use crate::limits::{PASSWD_FILE_OCTETS, STAND_INS};
 use crate::{Account, DirectoryError, User, UserSource, hashes, names};
 
 /// What tells one version of the file from the next.
@@ -18,8 +21,9 @@ use crate::{Account, DirectoryError, User, UserSource, hashes, names};
 struct Version {
     changed: Option<SystemTime>,
     octets: u64,
+    /// Device, inode, and when the inode changed: a copy may keep the time of its content.
     #[cfg(unix)]
-    file: (u64, u64),
+    file: (u64, u64, i64, i64),
 }
 
 impl Version {
@@ -30,19 +34,43 @@ impl Version {
             #[cfg(unix)]
             file: {
                 use std::os::unix::fs::MetadataExt;
-                (data.dev(), data.ino())
+                (data.dev(), data.ino(), data.ctime(), data.ctime_nsec())
             },
         }
     }
 }
 
+impl Version {
+    /// Whether the same version means the same content: within one tick of the file system's clock
+    /// a file may change twice.
+    fn is_settled(&self) -> bool {
+        #[cfg(unix)]
+        let changed = SystemTime::UNIX_EPOCH
+            .checked_add(Duration::from_secs(u64::try_from(self.file.2).unwrap_or(0)));
+        #[cfg(not(unix))]
+        let changed = self.changed;
+        changed
+            .and_then(|at| at.elapsed().ok())
+            .is_some_and(|age| age > Duration::from_secs(2))
+    }
+}
+
 type Accounts = HashMap<String, Account>;
+
+#[derive(Debug)]
+struct Content {
+    /// `None` while the file has just changed: then it is read again.
+    version: Option<Version>,
+    digest: blake3::Hash,
+    accounts: Arc<Accounts>,
+    stand_ins: Arc<[Arc<str>]>,
+}
 
 /// The file, read again when it has changed.
 #[derive(Debug)]
 pub(crate) struct PasswdFile {
     path: PathBuf,
-    read: Mutex<Option<(Version, Arc<Accounts>)>>,
+    read: Mutex<Option<Content>>,
 }
 
 impl PasswdFile {
@@ -65,13 +93,9 @@ impl PasswdFile {
             .collect())
     }
 
-    /// Some user's hash, the same one as long as the file is the same.
-    pub(crate) fn any_hash(&self) -> Option<Arc<str>> {
-        let accounts = self.current().ok()?;
-        let first = accounts
-            .values()
-            .min_by(|a, b| a.user.name.cmp(&b.user.name))?;
-        Some(Arc::clone(&first.hash))
+    /// Some users' hashes, the same ones as long as the file is the same.
+    pub(crate) fn stand_ins(&self) -> Result<Arc<[Arc<str>]>, DirectoryError> {
+        self.with(|content| Arc::clone(&content.stand_ins))
     }
 
     /// Reads the file, whether it looks changed or not.
@@ -81,21 +105,37 @@ impl PasswdFile {
     }
 
     fn current(&self) -> Result<Arc<Accounts>, DirectoryError> {
+        self.with(|content| Arc::clone(&content.accounts))
+    }
+
+    fn with<T>(&self, take: impl Fn(&Content) -> T) -> Result<T, DirectoryError> {
         let data = fs::metadata(&self.path).map_err(|error| self.unreadable(&error))?;
         let version = Version::of(&data);
         let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((known, accounts)) = &*read
-            && *known == version
+        if let Some(known) = &*read
+            && known.version.as_ref() == Some(&version)
         {
-            return Ok(Arc::clone(accounts));
+            return Ok(take(known));
         }
         if data.len() > PASSWD_FILE_OCTETS {
             return Err(self.unreadable(&"it is larger than a password file can be"));
         }
-        let text = fs::read_to_string(&self.path).map_err(|error| self.unreadable(&error))?;
-        let accounts = Arc::new(self.parse(&text));
-        *read = Some((version, Arc::clone(&accounts)));
-        Ok(accounts)
+        let bytes = fs::read(&self.path).map_err(|error| self.unreadable(&error))?;
+        let digest = blake3::hash(&bytes);
+        let settled = version.is_settled().then_some(version);
+        if let Some(known) = read.as_mut().filter(|known| known.digest == digest) {
+            known.version = settled;
+            return Ok(take(known));
+        }
+        let accounts = self.parse(&bytes);
+        let hashes = accounts.values().filter_map(|account| account.hash.clone());
+        let content = Content {
+            version: settled,
+            digest,
+            stand_ins: hashes.take(STAND_INS).collect(),
+            accounts: Arc::new(accounts),
+        };
+        Ok(take(read.insert(content)))
     }
 
     fn unreadable(&self, why: &dyn std::fmt::Display) -> DirectoryError {
@@ -105,62 +145,90 @@ impl PasswdFile {
         ))
     }
 
-    fn parse(&self, text: &str) -> Accounts {
+    fn parse(&self, bytes: &[u8]) -> Accounts {
         let mut accounts = Accounts::new();
-        for (number, line) in text.lines().enumerate() {
-            let line = line.trim();
-            if line.is_empty() || line.starts_with('#') {
-                continue;
+        for (number, line) in bytes.split(|octet| *octet == b'\n').enumerate() {
+            if let Err(mistake) = take_line(&mut accounts, line) {
+                // Never the line itself: it holds a hash.
+                tracing::warn!(file = %self.path.display(), line = number + 1, "password file: {mistake}");
             }
-            let mistake = match account(line) {
-                Ok(account) if accounts.contains_key(&account.user.name) => {
-                    format!("{} is there already; the first counts", account.user.name)
-                }
-                Ok(account) => {
-                    accounts.insert(account.user.name.clone(), account);
-                    continue;
-                }
-                Err(mistake) => mistake,
-            };
-            // Never the line itself: it holds a hash.
-            tracing::warn!(file = %self.path.display(), line = number + 1, "password file: {mistake}");
         }
         accounts
     }
 }
 
-fn account(line: &str) -> Result<Account, String> {
+/// Takes what can be taken of a line; an error says what could not.
+fn take_line(accounts: &mut Accounts, line: &[u8]) -> Result<(), String> {
+    let line = line.trim_ascii();
+    if line.is_empty() || line.starts_with(b"#") {
+        return Ok(());
+    }
+    let line = std::str::from_utf8(line).map_err(|_| "the line is not UTF-8")?;
     let (name, rest) = line.split_once(':').ok_or("a line is user:{SCHEME}hash")?;
-    let (stored, fields) = rest.split_once(':').unwrap_or((rest, ""));
     let name = names::checked(name).map_err(|error| error.to_string())?;
-    Ok(Account {
+    if accounts.contains_key(&name) {
+        return Err(format!("{name} is there already; the first counts"));
+    }
+    let (stored, fields) = rest.split_once(':').unwrap_or((rest, ""));
+    let quota = quota(fields);
+    let hash = hash(stored, fields);
+    let account = Account {
         user: User {
-            name,
-            quota_octets: quota(fields)?,
+            name: name.clone(),
+            quota_octets: quota.clone().unwrap_or(None),
             source: UserSource::PasswdFile,
         },
-        hash: Arc::from(hashes::readable(stored)?),
-    })
-}
-
-fn quota(fields: &str) -> Result<Option<u64>, String> {
-    let rules = ["userdb_quota_rule=*:storage=", "userdb_quota_storage_size="];
-    let Some(rule) = rules.iter().find(|rule| fields.contains(**rule)) else {
-        return Ok(None);
+        hash: hash.clone().unwrap_or(None).map(Arc::from),
     };
-    let text = fields.split(*rule).nth(1).unwrap_or_default();
-    let text = text.split([' ', ':']).next().unwrap_or_default();
-    octets(text)
-        .map(Some)
-        .ok_or_else(|| format!("{text:?} is no quota, such as 1G"))
+    accounts.insert(name.clone(), account);
+    hash.map_err(|why| format!("{why}; {name} takes mail but cannot log in"))?;
+    quota.map_err(|why| format!("{why}; {name} has no quota"))?;
+    Ok(())
 }
 
-/// Kibibytes without a unit, as quota rules have it.
-fn octets(text: &str) -> Option<u64> {
+/// `None` for a user who is kept out on purpose.
+fn hash<'a>(stored: &'a str, fields: &str) -> Result<Option<&'a str>, String> {
+    for field in fields.split([':', ' ', '\t']) {
+        match field.split_once('=').map_or(field, |(name, _)| name) {
+            "nologin" => return Ok(None),
+            "allow_nets" | "allow_real_nets" => {
+                return Err("allow_nets is not supported, take it out".to_owned());
+            }
+            _ => {}
+        }
+    }
+    if stored.is_empty() || stored.starts_with(['*', '!']) {
+        return Ok(None);
+    }
+    hashes::readable(stored).map(Some)
+}
+
+/// Without a unit a rule counts kibibytes, a size octets. Zero is no bound.
+fn quota(fields: &str) -> Result<Option<u64>, String> {
+    let rules = [
+        ("userdb_quota_rule=*:storage=", 10),
+        ("userdb_quota_rule=*:bytes=", 0),
+        ("userdb_quota_storage_size=", 0),
+    ];
+    for (rule, shift) in rules {
+        if let Some((_, text)) = fields.split_once(rule) {
+            let text = text.split([' ', '\t', ':']).next().unwrap_or_default();
+            if text == "unlimited" {
+                return Ok(None);
+            }
+            let octets = octets(text, shift).ok_or("the quota is no size such as 1G")?;
+            return Ok((octets > 0).then_some(octets));
+        }
+    }
+    Ok(None)
+}
+
+fn octets(text: &str, without_unit: u32) -> Option<u64> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let shift = match text[digits.len()..].to_ascii_uppercase().as_str() {
+        "" => without_unit,
         "B" => 0,
-        "" | "K" | "KB" => 10,
+        "K" | "KB" => 10,
         "M" | "MB" => 20,
         "G" | "GB" => 30,
         "T" | "TB" => 40,
@@ -190,7 +258,14 @@ mod tests {
             .iter()
             .map(|u| (u.name.as_str(), u.quota_octets))
             .collect();
-        assert_eq!(seen, [("ann", None), ("carl@example.org", Some(2 << 20))]);
+        assert_eq!(
+            seen,
+            [
+                ("ann", None),
+                ("bob", None),
+                ("carl@example.org", Some(2 << 20))
+            ]
+        );
     }
 
     #[test]
@@ -204,6 +279,9 @@ mod tests {
         fs::write(&path, format!("bob:{HASH}\n# longer\n")).unwrap();
         assert!(file.find("ann").unwrap().is_none());
         assert!(file.find("bob").unwrap().is_some());
+        // As long, and at once: the times may be the same.
+        fs::write(&path, format!("bab:{HASH}\n# longer\n")).unwrap();
+        assert!(file.find("bob").unwrap().is_none());
         fs::remove_file(&path).unwrap();
         assert!(file.find("bob").is_err());
     }

@@ -93,11 +93,19 @@ impl State {
                                 quota_octets: octets(row.get(1)?),
                                 source: UserSource::State,
                             },
-                            hash: Arc::from(hash),
+                            hash: Some(Arc::from(hash)),
                         })
                     })
                     .optional()
             });
+        found.map_err(|error| broken(&self.path, &error))
+    }
+
+    pub(crate) fn is_empty(&self) -> Result<bool, DirectoryError> {
+        let connection = self.connection();
+        let found = connection
+            .prepare_cached("SELECT NOT EXISTS (SELECT 1 FROM user)")
+            .and_then(|mut statement| statement.query_row([], |row| row.get(0)));
         found.map_err(|error| broken(&self.path, &error))
     }
 
