@@ -142,10 +142,10 @@ pub(super) fn catch_up_all(
             }
         }
     }
+    let there = list()?;
     for (number, olds) in replaced {
         // While both are there the old ones count; the compactor finishes or discards the new one.
-        let there = list()?;
-        if olds.iter().any(|old| there.contains(old)) || !is_sealed(packs, number)? {
+        if olds.iter().any(|old| there.contains(old)) {
             pending.retain(|n| *n != number);
         }
     }
@@ -155,19 +155,20 @@ pub(super) fn catch_up_all(
     Ok(())
 }
 
-/// Whether a pack's last batch seals it.
-pub(super) fn is_sealed(packs: &Packs, number: u32) -> Result<bool, StoreError> {
+/// Whether a pack is whole from its first batch to the one that seals it. Power loss may keep the
+/// end of what was not synced and lose its middle.
+pub(super) fn is_whole(packs: &Packs, number: u32) -> Result<bool, StoreError> {
     let fault = |e: std::io::Error| temporary("a pack cannot be read", &e);
     let file = packs.reader(number).map_err(fault)?;
     let mut scanner = Scanner::new(file.as_ref(), file.octets().map_err(fault)?);
     let (mut at, mut sealed) = (0, false);
     loop {
         match scanner.batch(at)? {
-            Batch::Whole { records, next } | Batch::Damaged { records, next } => {
+            Batch::Whole { records, next } => {
                 sealed = matches!(records.last().map(|f| &f.record), Some(Record::Seal));
                 at = next;
             }
-            Batch::Tail => return Ok(false),
+            Batch::Damaged { .. } | Batch::Tail => return Ok(false),
             Batch::End => return Ok(sealed),
         }
     }

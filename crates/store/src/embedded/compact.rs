@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection, params};
 
 use super::index::{self, sql};
+use super::record::PackHead;
 use super::task::{self, lock as lock_mutex};
 use super::writer::{Batch, Request, submit};
 use super::{Inner, catchup, now_ms, open, reserve, temporary};
@@ -226,16 +227,22 @@ fn finish_locked(inner: &Inner, c: &mut Connection) -> Result<(), StoreError> {
         let Some(head) = inner.packs.head(number)? else {
             continue;
         };
-        if head.replaces.is_empty() {
+        if !half_done(&head, &there) {
             continue;
         }
-        if !catchup::is_sealed(&inner.packs, number)? {
-            discard(inner, number)?;
-        } else if head.replaces.iter().any(|old| there.contains(old)) {
+        if catchup::is_whole(&inner.packs, number)? {
             repoint::replace(inner, c, number, &head.replaces)?;
+        } else {
+            discard(inner, number)?;
         }
     }
     Ok(())
+}
+
+/// Whether a pack stands beside what it replaces. Without those it is a pack like any other, and is
+/// never discarded, whatever its state.
+fn half_done(head: &PackHead, there: &[u32]) -> bool {
+    head.replaces.iter().any(|old| there.contains(old))
 }
 
 /// Removes a replacement that was never finished.
@@ -257,23 +264,16 @@ pub(super) fn discard_unfinished(inner: &Inner) -> Result<(), StoreError> {
         let Some(head) = inner.packs.head(number)? else {
             continue;
         };
-        if head.replaces.is_empty() {
+        if !half_done(&head, &there) {
             continue;
         }
-        if !catchup::is_sealed(&inner.packs, number)? {
+        if !catchup::is_whole(&inner.packs, number)? {
             discard(inner, number)?;
             continue;
         }
-        let olds: Vec<u32> = head
-            .replaces
-            .into_iter()
-            .filter(|o| there.contains(o))
-            .collect();
-        if !olds.is_empty() {
-            repoint::make_durable(inner, number).map_err(fault)?;
-            for old in olds {
-                discard(inner, old)?;
-            }
+        repoint::make_durable(inner, number).map_err(fault)?;
+        for old in head.replaces.iter().filter(|old| there.contains(old)) {
+            discard(inner, *old)?;
         }
     }
     Ok(())

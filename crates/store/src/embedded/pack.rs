@@ -450,6 +450,13 @@ impl PackWriter {
         Ok((end, seal))
     }
 
+    /// Makes durable what batches finished without a sync have left.
+    pub(super) fn sync(&self) -> io::Result<()> {
+        self.current
+            .as_ref()
+            .map_or(Ok(()), |open| open.file.sync_data())
+    }
+
     /// After an error: nothing is appended to this pack again, and the batch does not count.
     pub(super) fn fail(&mut self) {
         self.writing = None;
