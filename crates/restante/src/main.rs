@@ -1,2 +1,64 @@
-//! x
-fn main() {}
+//! `restante`: keeps your mail and hands it to every device by POP3.
+
+mod cli;
+mod commands;
+mod config;
+mod doors;
+mod failure;
+mod logging;
+mod output;
+mod serve;
+mod units;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use cli::{Cli, Command, Global};
+use failure::Failure;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(cli) {
+        Ok(code) => code,
+        Err(failure) => {
+            output::error(&failure);
+            failure.code()
+        }
+    }
+}
+
+fn run(cli: Cli) -> Result<ExitCode, Failure> {
+    let Some(command) = cli.command else {
+        return doors::offer(&cli.global);
+    };
+    run_command(command, &cli.global)
+}
+
+/// Runs one command, as typed or as chosen at a door.
+fn run_command(command: Command, global: &Global) -> Result<ExitCode, Failure> {
+    match command {
+        Command::Completions { shell } => return commands::about::completions(shell),
+        Command::Man => return commands::about::man(),
+        _ => {}
+    }
+    let overrides = config::Overrides {
+        config: global.config.clone(),
+        data: global.data.clone(),
+    };
+    let config = config::load(&overrides, &config::Origin::from_environment())?;
+    logging::start(global.verbose, matches!(command, Command::Serve));
+    let out = output::Output::new(global.json);
+    match command {
+        Command::Serve => serve::run(&config),
+        Command::User(command) => commands::user::run(command, &config, &out),
+        Command::List(list) => commands::mail::list(&list, &config, &out),
+        Command::Show { id } => commands::mail::show(&id, &config, &out),
+        Command::Undelete { ids } => commands::mail::undelete(&ids, &config, &out),
+        Command::Import(import) => commands::import::run(&import, &config, &out),
+        Command::Status => commands::status::run(&config, &out),
+        Command::Rebuild => commands::rebuild::run(&config, &out),
+        Command::Config(command) => commands::about::config(&command, &config, &out),
+        Command::Completions { .. } | Command::Man => Ok(ExitCode::SUCCESS),
+    }
+}

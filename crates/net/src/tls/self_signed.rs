@@ -38,7 +38,7 @@ pub(super) fn find_or_make(folder: &Path) -> Result<PathBuf, TlsError> {
     if !public.try_exists().map_err(failed)? {
         let both = fs::read_to_string(&file).map_err(failed)?;
         if let Some(start) = both.find("-----BEGIN CERTIFICATE-----") {
-            publish(&public, &both.as_bytes()[start..], 0o644).map_err(failed)?;
+            publish(&public, both.as_bytes().split_at(start).1, 0o644).map_err(failed)?;
         }
     }
     Ok(file)

@@ -1,0 +1,149 @@
+//! The command line: stable names that people and scripts rely on.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Keeps your mail and hands it to every device by POP3.
+#[derive(Debug, Parser)]
+#[command(
+    name = "restante",
+    version,
+    max_term_width = 100,
+    disable_help_subcommand = true
+)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+}
+
+/// What every command takes.
+#[derive(Debug, Args)]
+pub(crate) struct Global {
+    /// Configuration file [default: $RESTANTE_CONFIG, ~/.config/restante/restante.toml, /etc/restante/restante.toml]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Data folder [default: `data` in the configuration, $XDG_DATA_HOME/restante, for root /var/lib/restante]
+    #[arg(long, global = true, value_name = "FOLDER")]
+    pub(crate) data: Option<PathBuf>,
+    /// Print one JSON object per line
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Say more; twice for everything
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Serve POP3 and POP3S, and take mail by LMTP
+    Serve,
+    /// Local logins
+    #[command(subcommand)]
+    User(User),
+    /// List messages, oldest first
+    List(List),
+    /// Print a message as it is stored
+    Show {
+        /// The id that `list` shows
+        id: String,
+    },
+    /// Bring back removed messages
+    Undelete {
+        /// The ids that `list --deleted` shows
+        #[arg(required = true)]
+        ids: Vec<String>,
+    },
+    /// Take in mbox files, Maildir folders and .eml files
+    Import(Import),
+    /// Show users, sizes and the disk; exits 1 when something needs attention
+    Status,
+    /// Make the index anew from the packs
+    Rebuild,
+    /// Check or show the configuration
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Print completions for a shell
+    Completions {
+        /// Which shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page
+    Man,
+}
+
+/// `restante user …`
+#[derive(Debug, Subcommand)]
+pub(crate) enum User {
+    /// Add a user; asks for the password
+    Add {
+        /// A name such as `ann` or `ann@example.org`
+        name: String,
+        /// Read the password from standard input, up to the first line end
+        #[arg(long)]
+        password_stdin: bool,
+        /// The most that the mailbox may hold, such as 1G
+        #[arg(long, value_parser = size)]
+        quota: Option<u64>,
+    },
+    /// List users
+    List,
+    /// Change a password; asks for it
+    Passwd {
+        /// The user
+        name: String,
+        /// Read the password from standard input, up to the first line end
+        #[arg(long)]
+        password_stdin: bool,
+    },
+    /// Remove a login; its mail stays unless --erase is given
+    Remove {
+        /// The user
+        name: String,
+        /// Erase all the user's mail too, at once and for good
+        #[arg(long)]
+        erase: bool,
+    },
+}
+
+/// `restante list`
+#[derive(Debug, Args)]
+pub(crate) struct List {
+    /// Only this mailbox
+    #[arg(long, value_name = "NAME")]
+    pub(crate) mailbox: Option<String>,
+    /// Removed messages that can still be brought back
+    #[arg(long)]
+    pub(crate) deleted: bool,
+}
+
+/// `restante import`
+#[derive(Debug, Args)]
+pub(crate) struct Import {
+    /// mbox files, Maildir folders, .eml files, folders of them; `-` for standard input
+    #[arg(required = true, value_name = "PATH")]
+    pub(crate) paths: Vec<PathBuf>,
+    /// Whose mailbox the mail goes into
+    #[arg(long, value_name = "USER")]
+    pub(crate) into: String,
+    /// Store messages that are there already once more
+    #[arg(long)]
+    pub(crate) duplicates: bool,
+}
+
+/// `restante config …`
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Report every mistake in the configuration
+    Check,
+    /// Show what the program runs with, defaults included
+    Show,
+}
+
+fn size(text: &str) -> Result<u64, String> {
+    crate::units::octets(text)
+        .ok_or_else(|| "a size is a number with K, M, G or T, such as 1G".to_owned())
+}

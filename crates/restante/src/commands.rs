@@ -1,0 +1,89 @@
+//! The commands, one file a subject, and what they share: opening the data folder.
+
+pub(crate) mod about;
+pub(crate) mod import;
+pub(crate) mod mail;
+pub(crate) mod rebuild;
+pub(crate) mod status;
+pub(crate) mod user;
+
+use std::future::Future;
+use std::sync::Arc;
+
+use restante_directory::{Directory, Options as DirectoryOptions};
+use restante_store::embedded::{EmbeddedStore, Options as StoreOptions};
+use restante_store::{MailStore, MailboxInfo};
+
+use crate::config::Config;
+use crate::failure::Failure;
+
+/// Opens the store; makes the data folder if there is none. Only `serve` compacts in the background.
+pub(crate) fn open_store(config: &Config, compact: bool) -> Result<Arc<EmbeddedStore>, Failure> {
+    let options = StoreOptions {
+        hold_ms: config.hold_ms(),
+        min_free: config.min_free(),
+        compact,
+        ..StoreOptions::default()
+    };
+    Ok(Arc::new(EmbeddedStore::open(config.data(), options)?))
+}
+
+/// Opens the store for a command that has nothing to do where there is no mail.
+fn open_existing_store(config: &Config) -> Result<Arc<EmbeddedStore>, Failure> {
+    if !config.data().join("packs").is_dir() {
+        return Err(Failure::NotThere(format!(
+            "there is no mail in {} yet: start `restante serve`, take mail in with `restante import`, or name another folder with --data",
+            config.data().display()
+        )));
+    }
+    open_store(config, false)
+}
+
+/// Opens the users. The folder is made like the store's: for its owner only.
+pub(crate) fn open_directory(config: &Config) -> Result<Directory, Failure> {
+    make_private_folder(config.data())?;
+    let options = DirectoryOptions {
+        passwd_file: config.passwd_file().map(Into::into),
+        domains: config.domains().to_vec(),
+        ..DirectoryOptions::default()
+    };
+    Ok(Directory::open(&config.data().join("state.db"), options)?)
+}
+
+fn make_private_folder(folder: &std::path::Path) -> Result<(), Failure> {
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(folder).map_err(Failure::io(format_args!(
+        "cannot make the data folder {}",
+        folder.display()
+    )))
+}
+
+/// Waits for a store's future on this thread.
+pub(crate) fn wait<T>(future: impl Future<Output = T>) -> Result<T, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .map_err(Failure::io("cannot start"))?;
+    Ok(runtime.block_on(future))
+}
+
+/// The mailbox of that name, or an error that says which there are.
+fn find_mailbox(store: &dyn MailStore, name: &str) -> Result<MailboxInfo, Failure> {
+    if let Some(found) = wait(store.find_mailbox(name))?? {
+        return Ok(found);
+    }
+    let names: Vec<_> = wait(store.mailboxes())??
+        .into_iter()
+        .map(|mailbox| mailbox.name)
+        .collect();
+    Err(Failure::NotThere(if names.is_empty() {
+        format!("there is no mailbox {name}, nor any other yet")
+    } else {
+        format!(
+            "there is no mailbox {name}; there are: {}",
+            names.join(", ")
+        )
+    }))
+}

@@ -1,0 +1,211 @@
+//! `restante list`, `show` and `undelete`: the archive from the shell.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use mail_parser::MessageParser;
+use restante_store::{MailStore, MailboxInfo, MessageFilter, MessageInfo, UniqueId};
+use serde_json::json;
+
+use super::{find_mailbox, open_existing_store, wait};
+use crate::cli::List;
+use crate::config::Config;
+use crate::failure::Failure;
+use crate::output::{Output, finish, on_terminal, printable};
+use crate::units;
+
+/// Messages asked for at once while listing.
+const PAGE: usize = 500;
+/// A message's header is looked for in this many octets; what is beyond is not listed.
+const HEADER_OCTETS: usize = 64 * 1024;
+
+/// `restante list`
+pub(crate) fn list(list: &List, config: &Config, out: &Output) -> Result<ExitCode, Failure> {
+    let store = open_existing_store(config)?;
+    let store: &dyn MailStore = &*store;
+    let mailboxes = match &list.mailbox {
+        Some(name) => vec![find_mailbox(store, name)?],
+        None => wait(store.mailboxes())??,
+    };
+    let filter = if list.deleted {
+        MessageFilter::Deleted
+    } else {
+        MessageFilter::Live
+    };
+    let named = mailboxes.len() > 1;
+    let mut shown = 0u64;
+    for mailbox in &mailboxes {
+        let mut after = None;
+        loop {
+            let page = wait(store.browse(mailbox.id, filter, after, PAGE))??;
+            let Some(last) = page.last() else { break };
+            after = Some(last.unique_id);
+            for message in &page {
+                print(store, mailbox, message, named, out)?;
+                shown += 1;
+            }
+        }
+    }
+    if shown == 0 {
+        out.people(if list.deleted {
+            "Nothing is waiting to be brought back."
+        } else {
+            "There are no messages."
+        })?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn print(
+    store: &dyn MailStore,
+    mailbox: &MailboxInfo,
+    message: &MessageInfo,
+    named: bool,
+    out: &Output,
+) -> Result<(), Failure> {
+    let (from, subject) = envelope(store, message.unique_id)?;
+    let removed = message.removed.map(|(at, _)| at);
+    let value = json!({
+        "id": message.unique_id.to_string(),
+        "mailbox": mailbox.name,
+        "received": units::json_time(message.received_ms),
+        "size": message.size,
+        "from": from,
+        "subject": subject,
+        "account": message.source.as_ref().map(|source| &source.account),
+        "removed": removed.map(units::json_time),
+    });
+    let mut line = format!(
+        "{}  {}  ",
+        message.unique_id,
+        units::show_time(message.received_ms)
+    );
+    if named {
+        line += &format!("{:<12}  ", mailbox.name);
+    }
+    line += &format!(
+        "{:>10}  {:<28.28}  {}",
+        units::show_octets(message.size),
+        from,
+        subject
+    );
+    if let Some(at) = removed {
+        line += &format!("  (removed {})", units::show_time(at));
+    }
+    out.line(&value, &line)
+}
+
+/// From and Subject as people know them; empty where a message has none or is damaged.
+fn envelope(store: &dyn MailStore, id: UniqueId) -> Result<(String, String), Failure> {
+    let mut header = Vec::new();
+    if let Ok(mut body) = wait(store.read(id))? {
+        while header.len() < HEADER_OCTETS {
+            match wait(body.read(&mut header))? {
+                Ok(octets) if octets > 0 => {}
+                _ => break,
+            }
+        }
+    }
+    let Some(message) = MessageParser::default().parse_headers(&header) else {
+        return Ok(Default::default());
+    };
+    let from = message
+        .from()
+        .and_then(|address| address.first())
+        .map(|address| {
+            address
+                .name()
+                .or(address.address())
+                .unwrap_or_default()
+                .to_owned()
+        });
+    let subject = message.subject().unwrap_or_default().to_owned();
+    Ok((from.unwrap_or_default(), subject))
+}
+
+/// `restante show ID`: the exact bytes; on a terminal, without what a terminal would obey.
+pub(crate) fn show(id: &str, config: &Config, out: &Output) -> Result<ExitCode, Failure> {
+    let id = parse_id(id)?;
+    let store = open_existing_store(config)?;
+    let mut body = wait(store.read(id))?.map_err(|error| named(&error.into(), id))?;
+    let mut piece = Vec::new();
+    if out.json() {
+        while wait(body.read(&mut piece))?? > 0 {}
+        let value = json!({"id": id.to_string(), "message": String::from_utf8_lossy(&piece)});
+        out.line(&value, "")?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let terminal = on_terminal();
+    let mut stdout = io::stdout().lock();
+    loop {
+        piece.clear();
+        if wait(body.read(&mut piece))?? == 0 {
+            break;
+        }
+        if terminal {
+            let text = String::from_utf8_lossy(&piece).replace("\r\n", "\n");
+            for line in text.split_inclusive('\n') {
+                let end = if line.ends_with('\n') { "\n" } else { "" };
+                let line = printable(line.trim_end_matches('\n'));
+                finish(write!(stdout, "{line}{end}"))?;
+            }
+        } else {
+            finish(stdout.write_all(&piece))?;
+        }
+    }
+    finish(stdout.flush())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `restante undelete ID…`
+pub(crate) fn undelete(ids: &[String], config: &Config, out: &Output) -> Result<ExitCode, Failure> {
+    let store = open_existing_store(config)?;
+    let mut by_mailbox = BTreeMap::<_, Vec<UniqueId>>::new();
+    let mut lost = Vec::new();
+    for id in ids {
+        let id = parse_id(id)?;
+        match wait(store.message(id))?? {
+            Some(message) => by_mailbox.entry(message.mailbox).or_default().push(id),
+            None => lost.push(id),
+        }
+    }
+    for (mailbox, ids) in by_mailbox {
+        let back = wait(store.restore(mailbox, &ids))??;
+        for id in ids {
+            if back.contains(&id) {
+                out.line(
+                    &json!({"id": id.to_string(), "restored": true}),
+                    &format!("{id} is back."),
+                )?;
+            } else {
+                lost.push(id);
+            }
+        }
+    }
+    for id in &lost {
+        let line = format!(
+            "{id} cannot be brought back: it was never removed, or its time to be brought back is over."
+        );
+        out.line(&json!({"id": id.to_string(), "restored": false}), &line)?;
+    }
+    Ok(ExitCode::from(if lost.is_empty() { 0 } else { 67 }))
+}
+
+fn parse_id(text: &str) -> Result<UniqueId, Failure> {
+    text.parse().map_err(|error| {
+        Failure::Usage(format!(
+            "{} is not a message's id ({error}); `restante list` shows ids",
+            printable(text)
+        ))
+    })
+}
+
+fn named(failure: &Failure, id: UniqueId) -> Failure {
+    match failure {
+        Failure::NotThere(_) => Failure::NotThere(format!(
+            "there is no message {id}; `restante list` shows ids"
+        )),
+        other => Failure::Io(other.to_string()),
+    }
+}

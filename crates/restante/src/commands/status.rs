@@ -1,0 +1,92 @@
+//! `restante status`: what there is, and whether something needs attention.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use restante_store::MailStore;
+use serde_json::json;
+
+use super::{open_directory, open_existing_store, wait};
+use crate::config::Config;
+use crate::failure::Failure;
+use crate::output::Output;
+use crate::units;
+
+/// Runs `restante status`. Exits 1 when the disk is below `min_free`.
+pub(crate) fn run(config: &Config, out: &Output) -> Result<ExitCode, Failure> {
+    let data = config.data();
+    let users = open_directory(config)?.users()?;
+    let store = open_existing_store(config)?;
+    let mailboxes = wait(store.mailboxes())??;
+    let packs = folder_octets(&data.join("packs"))?;
+    let index = file_octets(&data.join("index.db"));
+    let disk = rustix::fs::statvfs(data).map_err(|error| {
+        Failure::Io(format!(
+            "cannot look at the disk of {}: {error}",
+            data.display()
+        ))
+    })?;
+    let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+    let messages: u64 = mailboxes.iter().map(|mailbox| mailbox.totals.count).sum();
+    let octets: u64 = mailboxes.iter().map(|mailbox| mailbox.totals.octets).sum();
+    let full = free < config.min_free();
+    out.line(
+        &json!({
+            "data": data, "users": users.len(), "messages": messages, "octets": octets,
+            "packs": packs, "index": index, "free": free, "full": full,
+        }),
+        &format!(
+            "{messages} messages, {} of mail, in {}",
+            units::show_octets(octets),
+            data.display()
+        ),
+    )?;
+    out.people(&format!(
+        "  on disk: packs {}, index {}; free {}",
+        units::show_octets(packs),
+        units::show_octets(index),
+        units::show_octets(free)
+    ))?;
+    for mailbox in &mailboxes {
+        let quota = users
+            .iter()
+            .find(|user| user.name == mailbox.name)
+            .and_then(|user| user.quota_octets);
+        let line = format!(
+            "  {:<24} {:>8} messages  {:>10}{}",
+            mailbox.name,
+            mailbox.totals.count,
+            units::show_octets(mailbox.totals.octets),
+            quota.map_or(String::new(), |quota| format!(
+                " of {}",
+                units::show_octets(quota)
+            ))
+        );
+        out.line(
+            &json!({"mailbox": mailbox.name, "messages": mailbox.totals.count,
+                    "octets": mailbox.totals.octets, "quota": quota}),
+            &line,
+        )?;
+    }
+    if full {
+        out.people(&format!(
+            "Attention: less than {} is free (store.min_free); new mail is refused for now.",
+            units::show_octets(config.min_free())
+        ))?;
+    }
+    Ok(ExitCode::from(u8::from(full)))
+}
+
+fn folder_octets(folder: &Path) -> Result<u64, Failure> {
+    let doing = format!("cannot read {}", folder.display());
+    let entries = std::fs::read_dir(folder).map_err(Failure::io(&doing))?;
+    Ok(entries
+        .flatten()
+        .map(|entry| file_octets(&entry.path()))
+        .sum())
+}
+
+/// 0 for a file that has just gone: compaction goes on meanwhile.
+fn file_octets(path: &Path) -> u64 {
+    std::fs::metadata(path).map_or(0, |data| data.len())
+}

@@ -1,0 +1,61 @@
+//! `restante` alone on a terminal: two doors, for those who have not read the manual.
+
+use std::io::{self, BufRead, IsTerminal, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::CommandFactory;
+
+use crate::cli::{Cli, Command, Global, Import};
+use crate::failure::Failure;
+use crate::output;
+
+/// Asks which door, and goes through it. Off a terminal it prints the help and exits 64.
+pub(crate) fn offer(global: &Global) -> Result<ExitCode, Failure> {
+    if !io::stdin().is_terminal() || !output::on_terminal() {
+        let help = Cli::command().render_help();
+        output::note(&help.to_string());
+        return Err(Failure::Usage(
+            "say what to do, for example: restante serve".to_owned(),
+        ));
+    }
+    let out = output::Output::new(false);
+    out.people("Restante keeps your mail and hands it to every device by POP3.\n")?;
+    out.people("  1  get my mail     take in mail you have: an mbox file, a Maildir, .eml files")?;
+    out.people("  2  serve mail      run the server; mail comes in by LMTP, devices collect it\n")?;
+    match ask("Which door, 1 or 2 (Enter to leave)? ")?.as_str() {
+        "1" => {
+            let path = ask("Where is the mail (file or folder)? ")?;
+            let into = ask("Whose is it (a user's name, Enter for `me`)? ")?;
+            if path.is_empty() {
+                return Ok(ExitCode::SUCCESS);
+            }
+            let import = Import {
+                paths: vec![PathBuf::from(path)],
+                into: if into.is_empty() {
+                    "me".to_owned()
+                } else {
+                    into
+                },
+                duplicates: false,
+            };
+            crate::run_command(Command::Import(import), global)
+        }
+        "2" => crate::run_command(Command::Serve, global),
+        "" => Ok(ExitCode::SUCCESS),
+        _ => Err(Failure::Usage(
+            "there are two doors: 1 and 2; restante --help tells all".to_owned(),
+        )),
+    }
+}
+
+fn ask(question: &str) -> Result<String, Failure> {
+    let mut out = io::stdout().lock();
+    output::finish(write!(out, "{question}").and_then(|()| out.flush()))?;
+    let mut answer = String::new();
+    io::stdin()
+        .lock()
+        .read_line(&mut answer)
+        .map_err(Failure::io("cannot read the answer"))?;
+    Ok(answer.trim().to_owned())
+}

@@ -1,0 +1,263 @@
+//! `restante serve`: every listener, every signal, one process.
+
+mod bootstrap;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use restante_access::pop3::{Options as Pop3Options, Pop3};
+use restante_directory::Directory;
+use restante_intake::lmtp::{Lmtp, Options as LmtpOptions};
+use restante_net::{Address, Certificates, Drain, Drainer, Handler, Limits, Listener, Tls};
+use restante_store::MailStore;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinSet;
+use tracing::{error, info, warn};
+
+use crate::commands::{open_directory, open_store};
+use crate::config::Config;
+use crate::failure::Failure;
+
+/// Sockets beyond the connections: packs, databases, listeners.
+const OTHER_OPEN_FILES: u64 = 512;
+
+/// Runs until SIGTERM or SIGINT.
+pub(crate) fn run(config: &Config) -> Result<ExitCode, Failure> {
+    let wanted = config.connections() as u64 + OTHER_OPEN_FILES;
+    match restante_net::raise_open_files(wanted) {
+        Ok(files) if files < wanted => {
+            warn!(
+                files,
+                wanted, "the limit of open files is low; more connections than it allows wait"
+            );
+        }
+        Ok(_) => {}
+        Err(error) => warn!(%error, "cannot raise the limit of open files"),
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(Failure::io("cannot start"))?;
+    let code = runtime.block_on(serve(config));
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    code
+}
+
+async fn serve(config: &Config) -> Result<ExitCode, Failure> {
+    // Signals first: one that comes while the store recovers must not kill the process half-way.
+    let mut signals = Signals::new()?;
+    let store = open_store(config, true)?;
+    let directory = Arc::new(open_directory(config)?);
+    let certificates = open_certificates(config)?;
+    let tls = Tls::new(Arc::clone(&certificates), b"pop3");
+    let tls = Arc::new(tls.map_err(|error| Failure::Config(error.to_string()))?);
+    let first = bootstrap::first_user(config, &directory, &*store).await?;
+    let (drainer, drain) = Drainer::new();
+    let mut listeners = Listeners::new(config, drain);
+    let pop3 = |implicit_tls| Pop3Options {
+        implicit_tls,
+        tls: Some(Arc::clone(&tls)),
+        danger_plaintext_login: config.danger_plaintext_login(),
+        exclusive: config.exclusive(),
+        ..Pop3Options::default()
+    };
+    let server = |implicit_tls| {
+        let store: Arc<dyn MailStore> = store.clone();
+        Arc::new(Pop3::new(store, Arc::clone(&directory), pop3(implicit_tls)))
+    };
+    listeners
+        .start("POP3", config.pop3_listen(), server(false))
+        .await?;
+    listeners
+        .start("POP3S", config.pop3_tls_listen(), server(true))
+        .await?;
+    let lmtp = LmtpOptions {
+        max_message_octets: config.message_octets(),
+        max_recipients: config.recipients(),
+        ..LmtpOptions::default()
+    };
+    let lmtp = Arc::new(Lmtp::new(store.clone(), Arc::clone(&directory), lmtp));
+    listeners.start("LMTP", config.lmtp_listen(), lmtp).await?;
+    if config.reader_listen().is_some() {
+        warn!(
+            "[reader] listen is understood, but this version has no reader yet; nothing listens there"
+        );
+    }
+    greet(config, &listeners, &certificates, first.as_ref())?;
+    if directory.is_empty()? && config.passwd_file().is_none() {
+        warn!("there are no users yet, so nobody can log in: restante user add NAME");
+    }
+    loop {
+        match signals.next().await {
+            Asked::Reload => reload(&certificates, &directory),
+            Asked::Stop => break,
+        }
+    }
+    info!("stopping: sessions may finish what they do");
+    drainer.start();
+    listeners.finish(&mut signals, &drainer).await;
+    info!("stopped");
+    Ok(ExitCode::SUCCESS)
+}
+
+fn open_certificates(config: &Config) -> Result<Arc<Certificates>, Failure> {
+    let certificates = match config.certificate() {
+        Some((chain, key)) => Certificates::from_files(chain, key),
+        None => Certificates::self_signed(&config.data().join("tls")),
+    };
+    certificates.map_err(|error| Failure::Config(error.to_string()))
+}
+
+fn reload(certificates: &Certificates, directory: &Directory) {
+    match certificates.reload() {
+        Ok(()) => info!("certificates are read again"),
+        Err(error) => error!(%error, "cannot read the certificates again; the old ones stay"),
+    }
+    match directory.reload() {
+        Ok(()) => info!("users are read again"),
+        Err(error) => error!(%error, "cannot read the users again"),
+    }
+}
+
+/// What a signal asks for.
+enum Asked {
+    Reload,
+    Stop,
+}
+
+struct Signals {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+    hang_up: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self, Failure> {
+        let listen = |kind| signal(kind).map_err(Failure::io("cannot listen for signals"));
+        Ok(Self {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+            hang_up: listen(SignalKind::hangup())?,
+        })
+    }
+
+    async fn next(&mut self) -> Asked {
+        tokio::select! {
+            _ = self.terminate.recv() => Asked::Stop,
+            _ = self.interrupt.recv() => Asked::Stop,
+            _ = self.hang_up.recv() => Asked::Reload,
+        }
+    }
+}
+
+/// What listens, and the tasks that serve it.
+struct Listeners {
+    limits: Limits,
+    drain: Drain,
+    tasks: JoinSet<()>,
+    /// Name and place, as they are told.
+    open: Vec<(&'static str, String)>,
+}
+
+impl Listeners {
+    fn new(config: &Config, drain: Drain) -> Self {
+        let limits = Limits {
+            connections: config.connections(),
+            per_address: config.connections_per_address(),
+            ..Limits::default()
+        };
+        Self {
+            limits,
+            drain,
+            tasks: JoinSet::new(),
+            open: Vec::new(),
+        }
+    }
+
+    async fn start<H: Handler>(
+        &mut self,
+        name: &'static str,
+        addresses: &[Address],
+        handler: Arc<H>,
+    ) -> Result<(), Failure> {
+        for address in addresses {
+            let listener = Listener::bind(address).await.map_err(|error| {
+                let lower = name.to_lowercase();
+                Failure::Io(format!(
+                    "cannot listen for {name} on {address}: {error}; is another server running there? `listen` in the configuration names another place ({lower})"
+                ))
+            })?;
+            self.open.push((name, listener.local_address().to_string()));
+            let serve = restante_net::run(
+                listener,
+                self.limits.clone(),
+                Arc::clone(&handler),
+                self.drain.clone(),
+            );
+            self.tasks.spawn(serve);
+        }
+        Ok(())
+    }
+
+    fn place(&self, name: &str) -> Option<&str> {
+        let mut places = self.open.iter().filter(|(of, _)| *of == name);
+        places.next().map(|(_, place)| place.as_str())
+    }
+
+    /// Waits for the sessions; a second signal ends them now.
+    async fn finish(mut self, signals: &mut Signals, drainer: &Drainer) {
+        loop {
+            tokio::select! {
+                ended = self.tasks.join_next() => match ended {
+                    None => break,
+                    Some(Err(error)) => error!(%error, "a listener failed"),
+                    Some(Ok(())) => {}
+                },
+                asked = signals.next() => if matches!(asked, Asked::Stop) {
+                    drainer.force();
+                },
+            }
+        }
+    }
+}
+
+/// Says what is open and what to do next, in a few lines.
+fn greet(
+    config: &Config,
+    listeners: &Listeners,
+    certificates: &Certificates,
+    first: Option<&bootstrap::FirstUser>,
+) -> Result<(), Failure> {
+    for (name, place) in &listeners.open {
+        info!(listen = %place, "{name} is open");
+    }
+    let Some(first) = first else {
+        return Ok(());
+    };
+    bootstrap::announce(first, config)?;
+    let none = "nowhere";
+    let pop3s = listeners.place("POP3S").unwrap_or(none);
+    let lines = [
+        format!(
+            "The mail is in {}; nothing listens beyond this machine.",
+            config.data().display()
+        ),
+        format!("1. See the welcome message:  curl -k pop3s://{pop3s}/1 --user me:PASSWORD"),
+        format!(
+            "2. In a mail client: POP3, {pop3s}, SSL/TLS (certificate SHA-256 {}…)",
+            certificates
+                .fingerprint()
+                .chars()
+                .take(23)
+                .collect::<String>()
+        ),
+        format!(
+            "3. From a mail server: LMTP to {}; try: swaks --server {0} --protocol LMTP --to me@localhost",
+            listeners.place("LMTP").unwrap_or(none)
+        ),
+        "4. Mail that you have:      restante import PATH --into me".to_owned(),
+        "5. Domains, ports, users:   README.md, \"Configuration\"; stop with Ctrl-C".to_owned(),
+    ];
+    bootstrap::print(&format!("\n{}", lines.join("\n")))
+}

@@ -1,0 +1,103 @@
+//! Sizes and times as people write them, and as they read them.
+
+use jiff::{SignedDuration, Span, SpanRelativeTo, Timestamp, tz::TimeZone};
+
+/// `500`, `64K`, `500M`, `1G`, `1.5G`, `2 TiB`, in octets; steps of 1024.
+pub(crate) fn octets(text: &str) -> Option<u64> {
+    let text = text.trim();
+    let end = text
+        .find(|c: char| !c.is_ascii_digit() && c != '.')
+        .unwrap_or(text.len());
+    let (number, unit) = text.split_at(end);
+    let shift = match unit.trim().to_ascii_lowercase().as_str() {
+        "" | "b" => 0,
+        "k" | "kb" | "kib" => 10,
+        "m" | "mb" | "mib" => 20,
+        "g" | "gb" | "gib" => 30,
+        "t" | "tb" | "tib" => 40,
+        _ => return None,
+    };
+    if let Ok(whole) = number.parse::<u64>() {
+        return whole.checked_mul(1 << shift);
+    }
+    let value = number.parse::<f64>().ok()? * f64::from(1u32 << 10).powi(shift / 10);
+    (value.is_finite() && value < 9e18).then_some(value as u64)
+}
+
+/// `7 days`, `12h`, `90 minutes`, in milliseconds.
+pub(crate) fn duration_ms(text: &str) -> Option<u64> {
+    let span: Span = text.trim().parse().ok()?;
+    let duration: SignedDuration = span.to_duration(SpanRelativeTo::days_are_24_hours()).ok()?;
+    u64::try_from(duration.as_millis()).ok()
+}
+
+/// Octets as people read them: `12.3 KiB`.
+pub(crate) fn show_octets(octets: u64) -> String {
+    let mut value = octets as f64;
+    for unit in ["B", "KiB", "MiB", "GiB"] {
+        if value < 1024.0 {
+            return if unit == "B" {
+                format!("{octets} B")
+            } else {
+                format!("{value:.1} {unit}")
+            };
+        }
+        value /= 1024.0;
+    }
+    format!("{value:.1} TiB")
+}
+
+/// Milliseconds since 1970 in the machine's time zone: `2026-11-23 12:34`.
+pub(crate) fn show_time(unix_ms: u64) -> String {
+    timestamp(unix_ms)
+        .to_zoned(TimeZone::system())
+        .strftime("%Y-%m-%d %H:%M")
+        .to_string()
+}
+
+/// Milliseconds since 1970 for scripts: RFC 3339 in UTC.
+pub(crate) fn json_time(unix_ms: u64) -> String {
+    timestamp(unix_ms).to_string()
+}
+
+fn timestamp(unix_ms: u64) -> Timestamp {
+    i64::try_from(unix_ms)
+        .ok()
+        .and_then(|ms| Timestamp::from_millisecond(ms).ok())
+        .unwrap_or(Timestamp::MAX)
+}
+
+/// The clock, in milliseconds since 1970.
+pub(crate) fn now_ms() -> u64 {
+    u64::try_from(Timestamp::now().as_millisecond()).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_read_as_people_write_them() {
+        for (text, octets) in [
+            ("0", Some(0)),
+            ("64K", Some(65_536)),
+            ("1G", Some(1 << 30)),
+            ("1.5 MiB", Some(3 << 19)),
+            ("2TB", Some(2 << 40)),
+            ("-1", None),
+            ("lots", None),
+            ("99999999999T", None),
+        ] {
+            assert_eq!(super::octets(text), octets, "{text}");
+        }
+    }
+
+    #[test]
+    fn times_read_as_people_write_them() {
+        assert_eq!(duration_ms("7 days"), Some(604_800_000));
+        assert_eq!(duration_ms("12h"), Some(43_200_000));
+        assert_eq!(duration_ms("0s"), Some(0));
+        assert_eq!(duration_ms("-1 day"), None);
+        assert_eq!(duration_ms("soon"), None);
+    }
+}

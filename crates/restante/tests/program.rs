@@ -1,0 +1,293 @@
+//! The program as a person or a script meets it: an empty home, one command after another.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
+
+/// A home folder of its own, and the program in it.
+struct Home(tempfile::TempDir);
+
+impl Home {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    fn command(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_restante"));
+        command
+            .env_clear()
+            .env("HOME", self.path())
+            .env("XDG_DATA_HOME", self.path().join("data"))
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .args(words)
+            .stdin(Stdio::null());
+        command
+    }
+
+    fn run(&self, words: &[&str]) -> Output {
+        self.command(words).output().unwrap()
+    }
+
+    /// Runs with text on standard input.
+    fn tell(&self, words: &[&str], text: &str) -> Output {
+        let mut child = self
+            .command(words)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child
+            .stdin
+            .take()
+            .unwrap()
+            .write_all(text.as_bytes())
+            .unwrap();
+        child.wait_with_output().unwrap()
+    }
+
+    /// Runs, must succeed, and gives what was printed.
+    fn good(&self, words: &[&str]) -> String {
+        let output = self.run(words);
+        assert!(output.status.success(), "{words:?}: {output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    fn add_user(&self, name: &str) {
+        let output = self.tell(&["user", "add", name, "--password-stdin"], "secret word\n");
+        assert!(output.status.success(), "{output:?}");
+    }
+}
+
+fn json_lines(text: &str) -> Vec<serde_json::Value> {
+    text.lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
+}
+
+#[test]
+fn mail_comes_in_is_listed_shown_and_counted() {
+    let home = Home::new();
+    home.add_user("ann");
+    let message =
+        "From: =?utf-8?q?J=C3=BCrgen?= <j@example.org>\nSubject: Gr\u{fc}\u{df}e\n\nHello\n";
+    let file = home.path().join("a.eml");
+    fs::write(&file, message).unwrap();
+    let file = file.to_str().unwrap();
+    home.good(&["import", file, "--into", "ann"]);
+    let again = json_lines(&home.good(&["--json", "import", file, "--into", "ann"]));
+    assert_eq!(
+        (&again[0]["imported"], &again[0]["already_there"]),
+        (&0.into(), &1.into())
+    );
+    let listed = json_lines(&home.good(&["list", "--json"]));
+    assert_eq!(listed.len(), 1);
+    assert_eq!(listed[0]["from"], "J\u{fc}rgen");
+    assert_eq!(listed[0]["subject"], "Gr\u{fc}\u{df}e");
+    let id = listed[0]["id"].as_str().unwrap();
+    assert_eq!(home.good(&["show", id]), message);
+    let status = json_lines(&home.good(&["status", "--json"]));
+    assert_eq!(status[0]["messages"], 1);
+    assert_eq!(
+        json_lines(&home.good(&["rebuild", "--json"]))[0]["messages"],
+        1
+    );
+    assert_eq!(json_lines(&home.good(&["list", "--json"]))[0]["id"], id);
+}
+
+#[test]
+fn users_come_change_and_go_and_their_mail_stays_unless_erased() {
+    let home = Home::new();
+    home.add_user("ann");
+    let twice = home.tell(&["user", "add", "ann", "--password-stdin"], "x\n");
+    assert_eq!(twice.status.code(), Some(73), "{twice:?}");
+    assert!(
+        home.tell(&["user", "passwd", "ann", "--password-stdin"], "new\n")
+            .status
+            .success()
+    );
+    let nobody = home.tell(&["user", "passwd", "bob", "--password-stdin"], "new\n");
+    assert_eq!(nobody.status.code(), Some(67), "{nobody:?}");
+    let empty = home.tell(&["user", "passwd", "ann", "--password-stdin"], "\n");
+    assert_eq!(empty.status.code(), Some(65), "{empty:?}");
+    let file = home.path().join("a.eml");
+    fs::write(&file, "Subject: a rare word, xyzzyplugh\n\nbody\n").unwrap();
+    home.good(&["import", file.to_str().unwrap(), "--into", "ann"]);
+    home.good(&["user", "remove", "ann"]);
+    assert_eq!(json_lines(&home.good(&["list", "--json"])).len(), 1);
+    home.good(&["user", "remove", "ann", "--erase"]);
+    assert_eq!(home.good(&["list", "--json"]), "");
+    assert_eq!(home.good(&["list", "--deleted", "--json"]), "");
+    assert_eq!(home.good(&["user", "list", "--json"]), "");
+}
+
+#[test]
+fn mistakes_are_told_with_what_to_do_and_an_exit_code() {
+    let home = Home::new();
+    for (words, code, says) in [
+        (&["list"][..], 67, "restante import"),
+        (&["show", "nonsense"], 64, "26 characters"),
+        (
+            &["import", "/nowhere", "--into", "ann"],
+            67,
+            "restante user add ann",
+        ),
+        (&["user", "add", "ann"], 64, "--password-stdin"),
+        (
+            &["--config", "/nowhere.toml", "status"],
+            78,
+            "/nowhere.toml",
+        ),
+        (&[], 64, "restante serve"),
+    ] {
+        let output = home.run(words);
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{words:?}: {told}");
+        assert!(told.contains(says), "{words:?}: {told}");
+    }
+    let file = home.path().join("c.toml");
+    fs::write(&file, "[pop3]\nlisten = 110\nexclusiv = true\n").unwrap();
+    let output = home.run(&["--config", file.to_str().unwrap(), "config", "check"]);
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(78));
+    assert!(
+        told.contains("c.toml:2:") && told.contains("c.toml:3:"),
+        "{told}"
+    );
+}
+
+#[test]
+fn the_configuration_shown_can_be_read_back() {
+    let home = Home::new();
+    let shown = home.good(&["config", "show"]);
+    let file = home.path().join("c.toml");
+    fs::write(&file, &shown).unwrap();
+    let again = home.good(&["--config", file.to_str().unwrap(), "config", "show"]);
+    let body = |text: &str| text.split_once('\n').map(|(_, rest)| rest.to_owned());
+    assert_eq!(body(&shown), body(&again));
+}
+
+/// A server that is ended when the test is.
+struct Server(Child);
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _gone = self.0.kill();
+        let _waited = self.0.wait();
+    }
+}
+
+/// Starts `serve` on ports that the system chooses; gives what it printed and where it listens.
+fn serve(home: &Home, config: &Path) -> (Server, u16) {
+    let port = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
+    fs::write(
+        config,
+        format!("[pop3]\nlisten = [\"127.0.0.1:{port}\"]\ntls_listen = []\n[lmtp]\nlisten = []\n"),
+    )
+    .unwrap();
+    let server = Server(
+        home.command(&["--config", config.to_str().unwrap(), "serve"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap(),
+    );
+    for _ in 0..200 {
+        if TcpStream::connect(("127.0.0.1", port)).is_ok() {
+            return (server, port);
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    panic!("serve does not listen");
+}
+
+fn dialogue(port: u16, lines: &[&str]) -> Vec<String> {
+    let stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    stream
+        .set_read_timeout(Some(Duration::from_secs(10)))
+        .unwrap();
+    let mut reader = BufReader::new(stream.try_clone().unwrap());
+    let mut answers = Vec::new();
+    let mut answer = || {
+        let mut line = String::new();
+        reader.read_line(&mut line).unwrap();
+        line.trim_end().to_owned()
+    };
+    answers.push(answer());
+    for line in lines {
+        (&stream)
+            .write_all(format!("{line}\r\n").as_bytes())
+            .unwrap();
+        answers.push(answer());
+    }
+    answers
+}
+
+#[test]
+fn a_deleted_message_comes_back_while_the_server_runs() {
+    let home = Home::new();
+    home.add_user("ann");
+    let file = home.path().join("a.eml");
+    fs::write(&file, "Subject: one\r\n\r\nbody\r\n").unwrap();
+    let (mut server, port) = serve(&home, &home.path().join("c.toml"));
+    // Another process stores; the server sees it at the next login.
+    home.good(&["import", file.to_str().unwrap(), "--into", "ann"]);
+    let answers = dialogue(
+        port,
+        &["USER ann", "PASS secret word", "STAT", "DELE 1", "QUIT"],
+    );
+    assert_eq!(answers[3], "+OK 1 22", "{answers:?}");
+    assert!(answers[5].starts_with("+OK"), "{answers:?}");
+    assert_eq!(home.good(&["list", "--json"]), "");
+    let removed = json_lines(&home.good(&["list", "--deleted", "--json"]));
+    assert_eq!(removed.len(), 1);
+    home.good(&["undelete", removed[0]["id"].as_str().unwrap()]);
+    let answers = dialogue(port, &["USER ann", "PASS secret word", "STAT", "QUIT"]);
+    assert_eq!(answers[3], "+OK 1 22", "{answers:?}");
+    let wrong = dialogue(port, &["USER ann", "PASS wrong"]);
+    assert!(wrong[2].starts_with("-ERR [AUTH]"), "{wrong:?}");
+    // A changed password counts at once, though another process changed it.
+    assert!(
+        home.tell(&["user", "passwd", "ann", "--password-stdin"], "new\n")
+            .status
+            .success()
+    );
+    let old = dialogue(port, &["USER ann", "PASS secret word"]);
+    assert!(old[2].starts_with("-ERR [AUTH]"), "{old:?}");
+    let new = dialogue(port, &["USER ann", "PASS new"]);
+    assert!(new[2].starts_with("+OK"), "{new:?}");
+    terminate(&mut server);
+    let mut log = String::new();
+    server
+        .0
+        .stderr
+        .take()
+        .unwrap()
+        .read_to_string(&mut log)
+        .unwrap();
+    assert!(
+        !log.contains("secret word") && log.contains("stopped"),
+        "{log}"
+    );
+}
+
+#[cfg(unix)]
+fn terminate(server: &mut Server) {
+    let killed = Command::new("kill")
+        .arg(server.0.id().to_string())
+        .status()
+        .unwrap();
+    assert!(killed.success());
+    assert!(server.0.wait().unwrap().success());
+}
