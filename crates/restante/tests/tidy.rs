@@ -161,6 +161,7 @@ fn nothing_panics_by_unwrap_outside_tests() {
     for (path, text) in all_sources() {
         let name = path.to_string_lossy();
         if name.contains("/tests/")
+            || name.contains("/examples/")
             || name.contains("testkit")
             || name.contains("/tests.rs")
             || name.contains("xtask")
