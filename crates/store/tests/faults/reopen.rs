@@ -191,8 +191,9 @@ pub(crate) fn settled(history: &[(usize, Driver)], prefix: usize, again: &Runnin
         .iter()
         .rposition(|(end, _)| *end <= prefix)
         .unwrap_or(0);
-    let known = history[done..].iter().take(2).map(|(_, driver)| driver);
-    let fits = known.filter(|driver| judge(driver, &found).is_empty());
     // Of two that fit, the later: it knows the unique-ids of both.
-    fits.last().expect("one of them is what is found").clone()
+    let known = history[done..].iter().take(2).rev();
+    let mut fits = known.filter(|(_, driver)| judge(driver, &found).is_empty());
+    let (_, driver) = fits.next().expect("one of them is what is found");
+    driver.clone()
 }
