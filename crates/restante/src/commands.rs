@@ -16,6 +16,7 @@ use restante_store::{MailStore, MailboxInfo};
 
 use crate::config::Config;
 use crate::failure::Failure;
+use crate::output;
 
 /// Opens the store; makes the data folder if there is none. Only `serve` compacts in the background.
 pub(crate) fn open_store(config: &Config, compact: bool) -> Result<Arc<EmbeddedStore>, Failure> {
@@ -28,6 +29,13 @@ pub(crate) fn open_store(config: &Config, compact: bool) -> Result<Arc<EmbeddedS
     Ok(Arc::new(EmbeddedStore::open(config.data(), options)?))
 }
 
+/// Says what the store found while it was opened, such as damage. `serve` logs it instead.
+fn tell_reports(store: &EmbeddedStore) {
+    for report in store.take_reports() {
+        output::note(&format!("store: {report}"));
+    }
+}
+
 /// Opens the store for a command that has nothing to do where there is no mail.
 fn open_existing_store(config: &Config) -> Result<Arc<EmbeddedStore>, Failure> {
     if !config.data().join("packs").is_dir() {
@@ -36,7 +44,9 @@ fn open_existing_store(config: &Config) -> Result<Arc<EmbeddedStore>, Failure> {
             config.data().display()
         )));
     }
-    open_store(config, false)
+    let store = open_store(config, false)?;
+    tell_reports(&store);
+    Ok(store)
 }
 
 /// Opens the users. The folder is made like the store's: for its owner only.

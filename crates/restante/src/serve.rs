@@ -19,6 +19,9 @@ use crate::commands::{open_directory, open_store};
 use crate::config::Config;
 use crate::failure::Failure;
 
+/// How often it is told what the store found: damage, an index that had to catch up.
+const REPORTS: Duration = Duration::from_secs(2);
+
 /// Sockets beyond the connections: packs, databases, listeners.
 const OTHER_OPEN_FILES: u64 = 512;
 
@@ -88,10 +91,16 @@ async fn serve(config: &Config) -> Result<ExitCode, Failure> {
     if directory.is_empty()? && config.passwd_file().is_none() {
         warn!("there are no users yet, so nobody can log in: restante user add NAME");
     }
+    let mut tell = tokio::time::interval(REPORTS);
     loop {
-        match signals.next().await {
-            Asked::Reload => reload(&certificates, &directory),
-            Asked::Stop => break,
+        tokio::select! {
+            asked = signals.next() => match asked {
+                Asked::Reload => reload(&certificates, &directory),
+                Asked::Stop => break,
+            },
+            _ = tell.tick() => for report in store.take_reports() {
+                error!("store: {report}");
+            },
         }
     }
     info!("stopping: sessions may finish what they do");

@@ -1,4 +1,5 @@
 //! The program as a person or a script meets it: an empty home, one command after another.
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test may fail")]
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
