@@ -295,8 +295,8 @@ pub trait MailStore: Send + Sync + 'static {
     fn create_mailbox<'a>(&'a self, name: &'a str) -> StoreFuture<'a, MailboxId>;
     /// Renames. [`StoreError::Permanent`] when the new name is taken.
     fn rename_mailbox<'a>(&'a self, id: MailboxId, name: &'a str) -> StoreFuture<'a, ()>;
-    /// Removes a mailbox and all its messages. They are restorable as long as `hold` says; with
-    /// `erase` their bytes are gone from this store when it returns.
+    /// Removes a mailbox and all its messages for good: nothing restores them. Their bytes go with the
+    /// next compactions, and with `erase` they are gone from this store when it returns.
     fn remove_mailbox(&self, id: MailboxId, erase: bool) -> StoreFuture<'_, ()>;
     /// Sets when deleted messages leave; counts from the next deletion on.
     fn set_release(&self, id: MailboxId, release: Release) -> StoreFuture<'_, ()>;
