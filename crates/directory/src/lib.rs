@@ -48,11 +48,12 @@ pub struct User {
     pub source: UserSource,
 }
 
-/// A user and what proves a password. Stays in the crate.
+/// A user and what proves a password. Stays in the crate. Without a hash the user takes mail, but no
+/// password is right.
 #[derive(Debug, Clone)]
 struct Account {
     user: User,
-    hash: Arc<str>,
+    hash: Option<Arc<str>>,
 }
 
 /// How a directory works.
@@ -94,6 +95,7 @@ impl Directory {
     /// read now is no error yet: it may come later, and until then logins are temporary failures.
     pub fn open(state_db: &Path, options: Options) -> Result<Self, DirectoryError> {
         let mut domains = options.domains;
+        domains.iter_mut().for_each(|d| d.make_ascii_lowercase());
         domains.push("localhost".to_owned());
         Ok(Self {
             state: State::open(state_db)?,
@@ -122,13 +124,13 @@ impl Directory {
 
     /// Whether nobody could log in: no user in `state.db`, and no password file.
     pub fn is_empty(&self) -> Result<bool, DirectoryError> {
-        Ok(self.file.is_none() && self.state.users()?.is_empty())
+        Ok(self.file.is_none() && self.state.is_empty()?)
     }
 
     /// Adds a user. `quota_octets`: the most that the mailbox may hold.
     ///
     /// # Errors
-    /// [`DirectoryError::BadName`], [`DirectoryError::Exists`].
+    /// [`DirectoryError::BadName`], [`DirectoryError::BadPassword`], [`DirectoryError::Exists`].
     pub fn add_user(
         &self,
         name: &str,
@@ -146,7 +148,8 @@ impl Directory {
     /// Changes a password; logins remembered with the old one end at once.
     ///
     /// # Errors
-    /// [`DirectoryError::NotFound`], [`DirectoryError::ReadOnly`] for a user of the password file.
+    /// [`DirectoryError::BadPassword`], [`DirectoryError::NotFound`], [`DirectoryError::ReadOnly`] for a user
+    /// of the password file.
     pub fn set_password(&self, name: &str, password: &Secret) -> Result<(), DirectoryError> {
         let user = self.changeable(name)?;
         self.state.set_hash(&user.name, &hashes::make(password)?)
@@ -229,26 +232,34 @@ impl Directory {
         let account = self
             .find_login(login)
             .map_err(|error| AuthError::Temporary(error.to_string()))?;
-        let Some(account) = account else {
-            let name = names::folded(login);
-            let checked = self
-                .authenticator
-                .check(&name, password, self.stand_in(), peer);
-            // Refused, even if the password should fit the stand-in.
-            return Err(checked.await.err().unwrap_or(AuthError::Refused));
+        let (name, hash) = match &account {
+            Some(account) => (account.user.name.clone(), account.hash.clone()),
+            None => (names::folded(login), None),
         };
-        let hash = Arc::clone(&account.hash);
-        let checked = self
-            .authenticator
-            .check(&account.user.name, password, hash, peer);
-        checked.await?;
-        Ok(account.user)
+        if let (Some(account), Some(hash)) = (account, hash) {
+            self.authenticator
+                .check(&name, password, hash, peer)
+                .await?;
+            return Ok(account.user);
+        }
+        let hash = self
+            .stand_in(&name)
+            .map_err(|error| AuthError::Temporary(error.to_string()))?;
+        let checked = self.authenticator.check(&name, password, hash, peer).await;
+        // Refused, even if the password should fit the stand-in.
+        Err(checked.err().unwrap_or(AuthError::Refused))
     }
 
-    /// A hash that costs what a known user's would.
-    fn stand_in(&self) -> Arc<str> {
-        let of_file = self.file.as_ref().and_then(PasswdFile::any_hash);
-        of_file.unwrap_or_else(hashes::stand_in)
+    /// A hash that costs what a known user's would: where schemes are mixed, one of them, the same
+    /// for a name every time, so that the time taken does not tell who exists.
+    fn stand_in(&self, name: &str) -> Result<Arc<str>, DirectoryError> {
+        let of_file = match &self.file {
+            Some(file) => file.stand_ins()?,
+            None => Arc::from([]),
+        };
+        let ours = usize::from(of_file.is_empty() || !self.state.is_empty()?);
+        let at = self.authenticator.number(name) % (ours + of_file.len());
+        Ok(of_file.get(at).map_or_else(hashes::stand_in, Arc::clone))
     }
 
     /// Reads the password file again and forgets remembered logins, for SIGHUP.

@@ -48,6 +48,8 @@ impl State {
         let mut connection = self.connection();
         let failed = |error| broken(&self.path, &error);
         connection.busy_timeout(BUSY).map_err(failed)?;
+        // Before anything is written: a newer program's file stays as it is.
+        self.known_format(&connection)?;
         connection
             .pragma_update(None, "journal_mode", "WAL")
             .map_err(failed)?;
@@ -58,19 +60,24 @@ impl State {
         let change = connection
             .transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)
             .map_err(failed)?;
-        let format: i64 = change
+        let format = self.known_format(&change)?;
+        if format == 0 {
+            change.execute_batch(SCHEMA).map_err(failed)?;
+        }
+        change.commit().map_err(failed)
+    }
+
+    fn known_format(&self, connection: &Connection) -> Result<i64, DirectoryError> {
+        let format = connection
             .pragma_query_value(None, "user_version", |row| row.get(0))
-            .map_err(failed)?;
+            .map_err(|error| broken(&self.path, &error))?;
         if format > FORMAT {
             return Err(DirectoryError::Io(format!(
                 "{} is of format {format}, newer than this program knows ({FORMAT}): use the program that wrote it",
                 self.path
             )));
         }
-        if format == 0 {
-            change.execute_batch(SCHEMA).map_err(failed)?;
-        }
-        change.commit().map_err(failed)
+        Ok(format)
     }
 
     fn connection(&self) -> MutexGuard<'_, Connection> {
@@ -194,11 +201,20 @@ fn broken(path: &str, error: &rusqlite::Error) -> DirectoryError {
     ))
 }
 
-/// The file is there, for its owner only, before SQLite opens it; its WAL takes the same mode.
+/// The file is there, durably and for its owner only, before SQLite opens it; its WAL takes the same
+/// mode.
 fn make_private(path: &Path) -> std::io::Result<()> {
     let mut options = std::fs::OpenOptions::new();
     options.write(true).create(true).truncate(false);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path).map(drop)
+    let new = !path.try_exists()?;
+    let file = options.open(path)?;
+    #[cfg(unix)]
+    file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
+    if new && let Some(folder) = path.parent() {
+        file.sync_all()?;
+        std::fs::File::open(folder)?.sync_all()?;
+    }
+    Ok(())
 }
