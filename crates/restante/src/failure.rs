@@ -82,6 +82,13 @@ impl From<StoreError> for Failure {
 
 impl From<DirectoryError> for Failure {
     fn from(error: DirectoryError) -> Self {
-        Self::Io(error.to_string())
+        let what = error.to_string();
+        match error {
+            DirectoryError::BadName(_) | DirectoryError::BadPassword(_) => Self::Data(what),
+            DirectoryError::Exists(_) => Self::Exists(what),
+            DirectoryError::NotFound(_) => Self::NotThere(what),
+            DirectoryError::ReadOnly(_) => Self::Usage(what),
+            _ => Self::Io(what),
+        }
     }
 }
