@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use crate::tally::{Cases, Tally};
-use crate::{Fallible, fail, setup, target_folder, workspace};
+use crate::{Fallible, fail, interop, setup, target_folder, workspace};
 
 /// What was asked for.
 #[derive(Debug)]
@@ -16,7 +16,7 @@ pub(crate) struct Plan {
 }
 
 const STEPS: &[&str] = &[
-    "fmt", "clippy", "deny", "docs", "tests", "interop", "crash", "abuse",
+    "fmt", "clippy", "deny", "docs", "tests", "interop", "crash", "abuse", "control",
 ];
 
 impl Plan {
@@ -85,6 +85,9 @@ pub(crate) fn test(words: &[&str]) -> Fallible<bool> {
     if plan.wants("tests") {
         tally.suite("tests", cargo_test);
     }
+    if plan.only.iter().any(|step| step == "control") {
+        tally.suite("control", |cases| interop::control(plan.quick, cases));
+    }
     let against_the_world = ["interop", "crash", "abuse"];
     if against_the_world.iter().any(|step| plan.wants(step)) {
         let mut built = None;
@@ -102,7 +105,9 @@ pub(crate) fn test(words: &[&str]) -> Fallible<bool> {
 }
 
 fn world(plan: &Plan, program: &std::path::Path, tally: &mut Tally) {
-    let _ = (plan, program, tally);
+    if plan.wants("interop") {
+        tally.suite("interop", |cases| interop::run(program, plan.quick, cases));
+    }
 }
 
 /// Builds the program that people run, and says where it is.

@@ -1,0 +1,124 @@
+//! Dovecot 2.3 in a folder of its own: the peer of the benchmarks, and the control of the client
+//! tests (what a client does to a message there, it does not do because of us).
+
+use std::fs;
+use std::os::unix::fs::chown;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use crate::process::{Running, free_port};
+use crate::program::{PASSWORD, certificate, hash_of};
+use crate::{Fallible, scratch};
+
+/// Debian's `nobody` and `nogroup`: whose mail it is. Dovecot serves no mail as root.
+const MAIL_OWNER: u32 = 65_534;
+
+/// A Dovecot; ended when dropped.
+pub(crate) struct Dovecot {
+    folder: tempfile::TempDir,
+    pub(crate) pop3: u16,
+    pub(crate) pop3s: u16,
+    pub(crate) lmtp: u16,
+    serve: Option<Running>,
+}
+
+impl Dovecot {
+    /// Makes folder and configuration; starts nothing.
+    pub(crate) fn new(users: impl Iterator<Item = String>) -> Fallible<Self> {
+        let folder = scratch("dovecot")?;
+        certificate(folder.path())?;
+        let hash = hash_of(PASSWORD)?;
+        let lines: String = users.map(|user| format!("{user}:{hash}\n")).collect();
+        fs::write(folder.path().join("passwd"), lines)?;
+        fs::create_dir(folder.path().join("mail"))?;
+        chown(
+            folder.path().join("mail"),
+            Some(MAIL_OWNER),
+            Some(MAIL_OWNER),
+        )?;
+        let dovecot = Self {
+            folder,
+            pop3: free_port()?,
+            pop3s: free_port()?,
+            lmtp: free_port()?,
+            serve: None,
+        };
+        fs::write(dovecot.path("dovecot.conf"), dovecot.configuration())?;
+        Ok(dovecot)
+    }
+
+    fn configuration(&self) -> String {
+        include_str!("dovecot.conf")
+            .replace("@FOLDER@", &self.folder.path().display().to_string())
+            .replace("@POP3@", &self.pop3.to_string())
+            .replace("@POP3S@", &self.pop3s.to_string())
+            .replace("@LMTP@", &self.lmtp.to_string())
+    }
+
+    /// A path in its folder.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Its process id.
+    pub(crate) fn pid(&self) -> u32 {
+        self.serve.as_ref().map_or(0, Running::pid)
+    }
+
+    /// Starts it and waits until its ports answer.
+    pub(crate) fn start(&mut self) -> Fallible<()> {
+        let mut command = Command::new("/usr/sbin/dovecot");
+        command.arg("-F").arg("-c").arg(self.path("dovecot.conf"));
+        let mut running = Running::start(&mut command, "dovecot", &self.path("dovecot.log"))?;
+        for port in [self.pop3, self.pop3s, self.lmtp] {
+            running.wait_port(port, Duration::from_secs(20))?;
+        }
+        self.serve = Some(running);
+        Ok(())
+    }
+
+    /// Ends it.
+    pub(crate) fn stop(&mut self) -> Fallible<()> {
+        let Some(running) = self.serve.take() else {
+            return Ok(());
+        };
+        running.stop(Duration::from_secs(30)).map(drop)
+    }
+
+    /// Puts messages with LF line ends into a user's Maildir, named as its own deliveries are.
+    pub(crate) fn fill<'m>(
+        &self,
+        user: &str,
+        messages: impl Iterator<Item = &'m [u8]>,
+    ) -> Fallible<()> {
+        let maildir = self.path("mail").join(user);
+        for sub in ["cur", "new", "tmp"] {
+            fs::create_dir_all(maildir.join(sub))?;
+            chown(maildir.join(sub), Some(MAIL_OWNER), Some(MAIL_OWNER))?;
+        }
+        chown(&maildir, Some(MAIL_OWNER), Some(MAIL_OWNER))?;
+        for (index, message) in messages.enumerate() {
+            let lines = memchr::memchr_iter(b'\n', message).count();
+            let (size, wire) = (message.len(), message.len() + lines);
+            let name = format!(
+                "{}.M{index:06}P1.bench,S={size},W={wire}:2,S",
+                1_600_000_000 + index
+            );
+            write_owned(&maildir.join("cur").join(name), message)?;
+        }
+        Ok(())
+    }
+}
+
+fn write_owned(path: &Path, bytes: &[u8]) -> Fallible<()> {
+    fs::write(path, bytes)?;
+    Ok(chown(path, Some(MAIL_OWNER), Some(MAIL_OWNER))?)
+}
+
+impl Drop for Dovecot {
+    fn drop(&mut self) {
+        // SIGTERM, so that it ends its children too.
+        let _stopped = self.stop();
+    }
+}

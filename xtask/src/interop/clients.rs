@@ -1,0 +1,437 @@
+//! How each client is told to collect a maildrop, and where it puts what it got.
+
+use std::fs;
+use std::os::unix::fs::chown;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use super::Way;
+use crate::mail::{halves, normalised};
+use crate::process::run;
+use crate::program::PASSWORD;
+use crate::{Fallible, fail};
+
+/// The slowest client takes some seconds; one that hangs has failed.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// What a client is to do.
+pub(crate) struct Job<'a> {
+    pub(crate) port: u16,
+    pub(crate) way: Way,
+    pub(crate) user: &'a str,
+    pub(crate) delete: bool,
+    pub(crate) certificate: PathBuf,
+    /// Empty at first; the client's own.
+    pub(crate) folder: PathBuf,
+    /// How many messages there are.
+    pub(crate) messages: usize,
+}
+
+/// A client, the ways it knows, and what it does to a message.
+pub(crate) struct Client {
+    pub(crate) name: &'static str,
+    pub(crate) ways: &'static [Way],
+    pub(crate) collect: fn(&Job<'_>) -> Fallible<Vec<Vec<u8>>>,
+    /// What it does to any server's messages is done to both sides before they are compared; it was
+    /// learnt from what it does to Dovecot's, with `cargo xtask test control`.
+    pub(crate) form: fn(&[u8]) -> Vec<u8>,
+}
+
+/// Debian's `nobody`.
+const NOBODY: u32 = 65_534;
+
+const ALL: &[Way] = &[Way::Plain, Way::Stls, Way::Pop3s];
+
+/// Everyone.
+pub(crate) const CLIENTS: &[Client] = &[
+    Client {
+        name: "curl",
+        ways: ALL,
+        collect: curl,
+        form: exact,
+    },
+    Client {
+        name: "poplib",
+        ways: ALL,
+        collect: poplib,
+        form: exact,
+    },
+    Client {
+        name: "openssl",
+        ways: &[Way::Stls, Way::Pop3s],
+        collect: openssl,
+        form: exact,
+    },
+    Client {
+        name: "mpop",
+        ways: ALL,
+        collect: mpop,
+        form: normalised,
+    },
+    Client {
+        name: "fetchmail",
+        ways: ALL,
+        collect: fetchmail,
+        form: normalised,
+    },
+    // It knows no STLS.
+    Client {
+        name: "getmail",
+        ways: &[Way::Plain, Way::Pop3s],
+        collect: getmail,
+        form: refolded,
+    },
+    Client {
+        name: "mutt",
+        ways: ALL,
+        collect: mutt,
+        form: cut_at_nul,
+    },
+];
+
+fn exact(bytes: &[u8]) -> Vec<u8> {
+    bytes.to_vec()
+}
+
+/// mutt's lines are C strings: they end at a NUL.
+fn cut_at_nul(bytes: &[u8]) -> Vec<u8> {
+    let normalised = normalised(bytes);
+    let mut out = Vec::with_capacity(normalised.len());
+    for line in normalised.split_inclusive(|&b| b == b'\n') {
+        match memchr::memchr(0, line) {
+            None => out.extend_from_slice(line),
+            Some(at) => {
+                out.extend_from_slice(&line[..at]);
+                out.push(b'\n');
+            }
+        }
+    }
+    out
+}
+
+/// getmail parses a message and writes its header anew, folded elsewhere: the body stays exact, and of
+/// the header all but blanks, the order of the fields, and Return-Path, which it makes up.
+fn refolded(bytes: &[u8]) -> Vec<u8> {
+    let normalised = normalised(bytes);
+    let (header, body) = halves(&normalised);
+    let mut fields: Vec<Vec<u8>> = Vec::new();
+    for line in header.split(|&b| b == b'\n') {
+        let text = line.iter().copied().filter(|b| !b.is_ascii_whitespace());
+        match fields.last_mut() {
+            Some(field) if line.starts_with(b" ") || line.starts_with(b"\t") => field.extend(text),
+            _ => fields.push(text.collect()),
+        }
+    }
+    fields.retain(|field| !field.to_ascii_lowercase().starts_with(b"return-path:"));
+    fields.sort_unstable();
+    fields.push(body.to_vec());
+    fields.join(&b'\n')
+}
+
+impl Job<'_> {
+    fn write(&self, name: &str, text: &str) -> Fallible<PathBuf> {
+        use std::os::unix::fs::PermissionsExt;
+        let path = self.folder.join(name);
+        fs::write(&path, text)?;
+        // mpop, fetchmail and getmail refuse a file with a password that others may read.
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600))?;
+        Ok(path)
+    }
+
+    fn command(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        command
+            .current_dir(&self.folder)
+            .env("HOME", &self.folder)
+            .env("LC_ALL", "C.UTF-8");
+        command
+    }
+
+    fn maildir(&self) -> Fallible<PathBuf> {
+        let maildir = self.folder.join("Maildir");
+        for sub in ["cur", "new", "tmp"] {
+            fs::create_dir_all(maildir.join(sub))?;
+        }
+        Ok(maildir)
+    }
+}
+
+fn files(folder: &Path) -> Fallible<Vec<Vec<u8>>> {
+    let mut all = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        all.push(fs::read(entry?.path())?);
+    }
+    Ok(all)
+}
+
+fn in_maildir(maildir: &Path) -> Fallible<Vec<Vec<u8>>> {
+    let mut all = files(&maildir.join("new"))?;
+    all.extend(files(&maildir.join("cur"))?);
+    Ok(all)
+}
+
+fn curl(job: &Job<'_>) -> Fallible<Vec<Vec<u8>>> {
+    let scheme = if job.way == Way::Pop3s {
+        "pop3s"
+    } else {
+        "pop3"
+    };
+    let url = format!("{scheme}://localhost:{}/[1-{}]", job.port, job.messages);
+    let config = job.write("curlrc", &format!("user = \"{}:{PASSWORD}\"\n", job.user))?;
+    let base = || {
+        let mut command = job.command("curl");
+        command
+            .arg("-q")
+            .arg("-sS")
+            .arg("-K")
+            .arg(&config)
+            .arg("--cacert")
+            .arg(&job.certificate);
+        if job.way == Way::Stls {
+            command.arg("--ssl-reqd");
+        }
+        command
+    };
+    fs::create_dir_all(job.folder.join("out"))?;
+    run(base().arg(&url).args(["-o", "out/#1"]), b"", LIMIT)?.ok("curl")?;
+    if job.delete {
+        run(base().args(["-X", "DELE", "-I"]).arg(&url), b"", LIMIT)?.ok("curl -X DELE")?;
+    }
+    files(&job.folder.join("out"))
+}
+
+fn poplib(job: &Job<'_>) -> Fallible<Vec<Vec<u8>>> {
+    let script = job.write("collect.py", include_str!("collect.py"))?;
+    let way = match job.way {
+        Way::Plain => "plain",
+        Way::Stls => "stls",
+        Way::Pop3s => "pop3s",
+    };
+    fs::create_dir_all(job.folder.join("out"))?;
+    let mut command = job.command("/usr/bin/python3");
+    command
+        .arg(script)
+        .arg(way)
+        .arg(job.port.to_string())
+        .arg(&job.certificate);
+    command.args([job.user, if job.delete { "delete" } else { "keep" }]);
+    run(&mut command, PASSWORD.as_bytes(), LIMIT)?.ok("poplib")?;
+    files(&job.folder.join("out"))
+}
+
+/// Not a mail client: it shows the very bytes that come out of the TLS layer, all commands sent at once.
+fn openssl(job: &Job<'_>) -> Fallible<Vec<Vec<u8>>> {
+    let mut command = job.command("openssl");
+    command.args([
+        "s_client",
+        "-quiet",
+        "-verify_return_error",
+        "-servername",
+        "localhost",
+    ]);
+    command
+        .arg("-connect")
+        .arg(format!("localhost:{}", job.port));
+    command.arg("-CAfile").arg(&job.certificate);
+    if job.way == Way::Stls {
+        command.args(["-starttls", "pop3"]);
+    }
+    let mut script = format!("USER {}\r\nPASS {PASSWORD}\r\n", job.user);
+    for number in 1..=job.messages {
+        script += &format!("RETR {number}\r\n");
+    }
+    if job.delete {
+        for number in 1..=job.messages {
+            script += &format!("DELE {number}\r\n");
+        }
+    }
+    script += "QUIT\r\n";
+    let said = run(&mut command, script.as_bytes(), LIMIT)?;
+    let mut rest = said.out.as_slice();
+    let mut status = |rest: &mut &[u8]| -> Fallible<()> {
+        let end = memchr::memchr(b'\n', rest).map_or(rest.len(), |at| at + 1);
+        let (line, left) = rest.split_at(end);
+        *rest = left;
+        if line.starts_with(b"+OK") {
+            return Ok(());
+        }
+        fail(format!(
+            "openssl got {:?}: {}",
+            String::from_utf8_lossy(line),
+            said.err
+        ))
+    };
+    // After STLS s_client has eaten the first greeting; after a TLS connection there is one to read.
+    let greetings = usize::from(job.way == Way::Pop3s);
+    for _ in 0..greetings + 2 {
+        status(&mut rest)?;
+    }
+    let mut all = Vec::new();
+    for _ in 0..job.messages {
+        status(&mut rest)?;
+        let end = match memchr::memmem::find(rest, b"\r\n.\r\n") {
+            _ if rest.starts_with(b".\r\n") => 3,
+            Some(at) => at + 5,
+            None => return fail("a message without its end"),
+        };
+        all.push(crate::pop::unstuffed(&rest[..end]));
+        rest = &rest[end..];
+    }
+    for _ in 0..if job.delete { job.messages } else { 0 } {
+        status(&mut rest)?;
+    }
+    status(&mut rest)?;
+    if rest.is_empty() {
+        return Ok(all);
+    }
+    fail(format!("{} octets after QUIT", rest.len()))
+}
+
+fn mpop(job: &Job<'_>) -> Fallible<Vec<Vec<u8>>> {
+    let maildir = job.maildir()?;
+    let on = |on: bool| if on { "on" } else { "off" };
+    let config = job.write(
+        "mpoprc",
+        &format!(
+            "account default\nhost localhost\nport {}\nuser {}\nauth user\npassword {PASSWORD}\n\
+             tls {}\ntls_starttls {}\n{}keep {}\nreceived_header off\n\
+             delivery maildir {}\nuidls_file {}\n",
+            job.port,
+            job.user,
+            on(job.way != Way::Plain),
+            on(job.way == Way::Stls),
+            if job.way == Way::Plain {
+                String::new()
+            } else {
+                format!("tls_trust_file {}\n", job.certificate.display())
+            },
+            on(!job.delete),
+            maildir.display(),
+            job.folder.join("uidls").display(),
+        ),
+    )?;
+    let mut command = job.command("mpop");
+    command.arg("-C").arg(config).arg("--quiet");
+    run(&mut command, b"", LIMIT)?.ok("mpop")?;
+    in_maildir(&maildir)
+}
+
+fn fetchmail(job: &Job<'_>) -> Fallible<Vec<Vec<u8>>> {
+    fs::create_dir_all(job.folder.join("out"))?;
+    let tls = match job.way {
+        Way::Plain => "sslproto \"\"".to_owned(),
+        Way::Stls => format!(
+            "sslproto \"TLS1.2+\" sslcertfile \"{}\" sslcertck",
+            job.certificate.display()
+        ),
+        Way::Pop3s => format!(
+            "ssl sslcertfile \"{}\" sslcertck",
+            job.certificate.display()
+        ),
+    };
+    let config = job.write(
+        "fetchmailrc",
+        &format!(
+            "set invisible\nset no bouncemail\nset no spambounce\nset no syslog\n\
+             poll localhost protocol POP3 port {} bad-header accept\n\
+             user \"{}\" password \"{PASSWORD}\" {tls} fetchall {} no rewrite no mimedecode stripcr\n\
+             mda \"mktemp -p {out} m.XXXXXXXXXX > {out}.name && cat > $(cat {out}.name)\"\n",
+            job.port,
+            job.user,
+            if job.delete { "no keep" } else { "keep" },
+            out = job.folder.join("out").display(),
+        ),
+    )?;
+    let mut command = job.command("fetchmail");
+    command
+        .arg("-f")
+        .arg(config)
+        .args(["--silent", "--nosyslog", "--pidfile"]);
+    command.arg(job.folder.join("pid"));
+    run(&mut command, b"", LIMIT)?.ok("fetchmail")?;
+    files(&job.folder.join("out"))
+}
+
+fn getmail(job: &Job<'_>) -> Fallible<Vec<Vec<u8>>> {
+    let maildir = job.maildir()?;
+    let retriever = if job.way == Way::Pop3s {
+        "SimplePOP3SSLRetriever"
+    } else {
+        "SimplePOP3Retriever"
+    };
+    let certificate = if job.way == Way::Pop3s {
+        format!("ca_certs = {}\n", job.certificate.display())
+    } else {
+        String::new()
+    };
+    // It delivers nothing as root.
+    let as_whom = if rustix::process::geteuid().is_root() {
+        for path in [
+            &maildir,
+            &maildir.join("cur"),
+            &maildir.join("new"),
+            &maildir.join("tmp"),
+        ] {
+            chown(path, Some(NOBODY), Some(NOBODY))?;
+        }
+        "user = nobody\n"
+    } else {
+        ""
+    };
+    let config = job.write(
+        "getmailrc",
+        &format!(
+            "[retriever]\ntype = {retriever}\nserver = localhost\nport = {}\nusername = {}\n\
+             password = {PASSWORD}\ntimeout = 60\n{certificate}\
+             [destination]\ntype = Maildir\npath = {}/\n{as_whom}\
+             [options]\nverbose = 0\nread_all = true\ndelete = {}\ndelivered_to = false\nreceived = false\n",
+            job.port,
+            job.user,
+            maildir.display(),
+            job.delete,
+        ),
+    )?;
+    let mut command = job.command("getmail");
+    command
+        .arg("--getmaildir")
+        .arg(&job.folder)
+        .arg("--rcfile")
+        .arg(config);
+    run(&mut command, b"", LIMIT)?.ok("getmail")?;
+    in_maildir(&maildir)
+}
+
+/// mutt wants a terminal: `script` gives it one.
+fn mutt(job: &Job<'_>) -> Fallible<Vec<Vec<u8>>> {
+    let maildir = job.maildir()?;
+    let scheme = if job.way == Way::Pop3s { "pops" } else { "pop" };
+    let config = job.write(
+        "muttrc",
+        &format!(
+            "set mbox_type = Maildir\nset folder = {folder}\nset spoolfile = {maildir}\n\
+             set pop_host = {scheme}://{user}@localhost:{port}\nset pop_user = {user}\nset pop_pass = {PASSWORD}\n\
+             set pop_delete = {delete}\nset pop_checkinterval = 0\nset pop_authenticators = user\n\
+             set ssl_starttls = {starttls}\nset ssl_force_tls = {force}\n\
+             set certificate_file = {certificate}\nset ssl_ca_certificates_file = {certificate}\n\
+             set quit = yes\nset move = no\nset wait_key = no\nset mark_old = no\n\
+             push \"<fetch-mail><quit>\"\n",
+            folder = job.folder.display(),
+            maildir = maildir.display(),
+            user = job.user,
+            port = job.port,
+            delete = if job.delete { "yes" } else { "no" },
+            starttls = if job.way == Way::Stls { "yes" } else { "no" },
+            force = if job.way == Way::Plain { "no" } else { "yes" },
+            certificate = job.certificate.display(),
+        ),
+    )?;
+    let mut command = job.command("script");
+    command
+        .arg("-qec")
+        .arg(format!("mutt -n -F {}", config.display()))
+        .arg("/dev/null");
+    command.env("TERM", "vt100");
+    run(&mut command, b"", LIMIT)?.ok("mutt")?;
+    in_maildir(&maildir)
+}
