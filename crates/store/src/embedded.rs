@@ -20,6 +20,8 @@ mod record;
 mod reserve;
 mod scan;
 mod task;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 use std::fs::File;
@@ -297,12 +299,12 @@ impl EmbeddedStore {
     }
 }
 
-/// The same mailbox's id in the closure that a writer may run twice.
+/// Has the writer decide and write, when the future is first polled.
 fn write<'a, T: Send + 'static>(
-    inner: &Inner,
+    inner: &'a Inner,
     decide: impl FnMut(&mut writer::Batch<'_, '_>) -> Result<T, StoreError> + Send + 'static,
 ) -> StoreFuture<'a, T> {
-    Box::pin(submit(inner, true, 0, 1, decide))
+    Box::pin(async move { submit(inner, true, 0, 1, decide).await })
 }
 
 impl MailStore for EmbeddedStore {

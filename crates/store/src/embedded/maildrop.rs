@@ -42,6 +42,10 @@ struct EmbeddedMaildrop {
     _lock: Option<File>,
 }
 
+/// Octets of an opened mailbox without its listing.
+#[cfg(test)]
+pub(super) const SIZE: usize = size_of::<EmbeddedMaildrop>();
+
 pub(super) fn open(
     inner: &Arc<Inner>,
     id: MailboxId,

@@ -1,0 +1,374 @@
+//! The embedded store's own matters: files, recovery, space, several handles on one folder.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use super::task::{promise, wait};
+use super::*;
+use crate::DeletionSet;
+
+fn now<T: Send + 'static>(future: StoreFuture<'_, T>) -> Result<T, StoreError> {
+    struct Idle;
+    impl std::task::Wake for Idle {
+        fn wake(self: Arc<Self>) {}
+    }
+    let waker = Arc::new(Idle).into();
+    let mut context = std::task::Context::from_waker(&waker);
+    let mut future = future;
+    loop {
+        match future.as_mut().poll(&mut context) {
+            std::task::Poll::Ready(value) => return value,
+            std::task::Poll::Pending => std::thread::sleep(std::time::Duration::from_micros(100)),
+        }
+    }
+}
+
+/// Nothing is held: what is removed may be reclaimed at once.
+fn at_once() -> Options {
+    Options {
+        hold_ms: 0,
+        grace_ms: 0,
+        compact: false,
+        ..Options::default()
+    }
+}
+
+fn held() -> Options {
+    Options {
+        compact: false,
+        ..Options::default()
+    }
+}
+
+fn open_in(folder: &Path, options: Options) -> EmbeddedStore {
+    EmbeddedStore::open(folder, options).expect("the store opens")
+}
+
+fn deliver(store: &EmbeddedStore, mailbox: MailboxId, bytes: &[u8]) -> UniqueId {
+    deliver_from(store, mailbox, bytes, None)
+}
+
+fn deliver_from(
+    store: &EmbeddedStore,
+    mailbox: MailboxId,
+    bytes: &[u8],
+    source: Option<crate::Source>,
+) -> UniqueId {
+    let mut draft = store.draft(None).expect("a draft");
+    draft.write(bytes).expect("written");
+    let delivery = Delivery {
+        mailbox,
+        message: draft.seal().expect("sealed"),
+        received_ms: 1_700_000_000_000,
+        source,
+    };
+    now(store.commit(vec![delivery])).expect("stored")[0]
+}
+
+fn read(store: &EmbeddedStore, id: UniqueId) -> Result<Vec<u8>, StoreError> {
+    let mut body = now_body(store, id)?;
+    let mut bytes = Vec::new();
+    while wait_read(body.as_mut(), &mut bytes)? > 0 {}
+    Ok(bytes)
+}
+
+fn now_body(store: &EmbeddedStore, id: UniqueId) -> Result<Box<dyn Body>, StoreError> {
+    now(store.read(id))
+}
+
+fn wait_read(body: &mut dyn Body, into: &mut Vec<u8>) -> Result<usize, StoreError> {
+    now(body.read(into))
+}
+
+fn listed(store: &EmbeddedStore, mailbox: MailboxId) -> Vec<UniqueId> {
+    let maildrop = now(store.open(mailbox, ViewId::PLAIN, Access::Shared)).expect("opened");
+    let listing = now(maildrop.listing()).expect("listed");
+    listing.iter().map(|entry| entry.unique_id).collect()
+}
+
+fn delete_all(store: &EmbeddedStore, mailbox: MailboxId) {
+    let maildrop = now(store.open(mailbox, ViewId::PLAIN, Access::Shared)).expect("opened");
+    let mut set = DeletionSet::default();
+    for at in 0..maildrop.totals().count as usize {
+        set.insert(at);
+    }
+    now(maildrop.commit_deletions(&set)).expect("deleted");
+}
+
+fn pack_files(folder: &Path) -> Vec<PathBuf> {
+    let packs = std::fs::read_dir(folder.join("packs")).expect("packs");
+    let mut files: Vec<_> = packs.map(|f| f.expect("a file").path()).collect();
+    files.sort();
+    files
+}
+
+/// What `zstdcat packs/*` prints: by that program if it is there, else by the library.
+fn zstdcat(folder: &Path) -> Vec<u8> {
+    let files = pack_files(folder);
+    let program = Command::new("zstdcat")
+        .args(&files)
+        .stderr(Stdio::null())
+        .output();
+    if let Ok(output) = program {
+        assert!(output.status.success(), "zstdcat accepts the packs");
+        return output.stdout;
+    }
+    let mut all = Vec::new();
+    for file in files {
+        let file = std::fs::File::open(file).expect("a pack");
+        let mut decoder = zstd::stream::read::Decoder::new(file).expect("a decoder");
+        decoder.read_to_end(&mut all).expect("zstd frames");
+    }
+    all
+}
+
+fn contains(bytes: &[u8], what: &[u8]) -> bool {
+    memchr::memmem::find(bytes, what).is_some()
+}
+
+#[test]
+fn packs_are_an_mbox_that_says_whose_mail_it_is() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = open_in(folder.path(), held());
+    let me = now(store.create_mailbox("me")).expect("made");
+    let a = deliver(
+        &store,
+        me,
+        b"Subject: a\r\n\r\nFrom here\r\n>From there\r\n",
+    );
+    let b = deliver(&store, me, b"no line end");
+    let large = vec![b'x'; 3 * BODY];
+    let c = deliver(&store, me, &large);
+    let date = "Tue Nov 14 22:13:20 2023";
+    let mut expected = format!(
+        "From {a}@{me} {date}\nSubject: a\r\n\r\n>From here\r\n>>From there\r\n\n\
+         From {b}@{me} {date}\nno line end\n\nFrom {c}@{me} {date}\n"
+    )
+    .into_bytes();
+    expected.extend_from_slice(&large);
+    expected.extend_from_slice(b"\n\n");
+    assert!(zstdcat(folder.path()) == expected);
+    assert_eq!(
+        read(&store, a).expect("read"),
+        b"Subject: a\r\n\r\nFrom here\r\n>From there\r\n"
+    );
+    assert_eq!(read(&store, b).expect("read"), b"no line end");
+    assert!(read(&store, c).expect("read") == large);
+}
+
+const BODY: usize = crate::limits::BODY_ONE_SHOT_OCTETS;
+
+#[test]
+fn large_quoted_bodies_come_back_through_spool_and_stream() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = open_in(folder.path(), held());
+    let me = now(store.create_mailbox("me")).expect("made");
+    let (mut text, mut state) = (Vec::new(), 1u64);
+    while text.len() < 4 * BODY {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(9);
+        text.extend_from_slice(format!(">From {state:x}\nFrom {}\n.", state >> 7).as_bytes());
+    }
+    let id = deliver(&store, me, &text);
+    assert!(read(&store, id).expect("read") == text);
+    assert!(contains(&zstdcat(folder.path()), b"\n>>From "));
+}
+
+#[test]
+fn a_torn_tail_goes_to_lost_and_found_and_the_pack_goes_on() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = open_in(folder.path(), held());
+    let me = now(store.create_mailbox("me")).expect("made");
+    let a = deliver(&store, me, b"a\r\n");
+    drop(store);
+    let pack = &pack_files(folder.path())[0];
+    let mut bytes = std::fs::read(pack).expect("a pack");
+    let whole = bytes.clone();
+    bytes.extend_from_slice(&whole[..whole.len() / 2]);
+    std::fs::write(pack, &bytes).expect("torn");
+    let store = open_in(folder.path(), held());
+    assert_eq!(std::fs::read(pack).expect("a pack"), whole);
+    let lost = std::fs::read_dir(folder.path().join("lost+found")).expect("lost");
+    let lost: Vec<_> = lost.map(|f| f.expect("a file").path()).collect();
+    assert_eq!(
+        std::fs::read(&lost[0]).expect("a tail"),
+        whole[..whole.len() / 2]
+    );
+    let b = deliver(&store, me, b"b\r\n");
+    assert_eq!(listed(&store, me), [a, b]);
+    assert_eq!(pack_files(folder.path()).len(), 1);
+}
+
+/// A batch in the middle is hurt: it is told, its neighbours stay, nothing is cut.
+#[test]
+fn damage_in_the_middle_is_reported_and_not_cut() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = open_in(folder.path(), held());
+    let me = now(store.create_mailbox("me")).expect("made");
+    let ids: Vec<_> = (0..3)
+        .map(|n| deliver(&store, me, format!("body number {n}\r\n").as_bytes()))
+        .collect();
+    drop(store);
+    let pack = &pack_files(folder.path())[0];
+    let mut bytes = std::fs::read(pack).expect("a pack");
+    let at = memchr::memmem::find(&bytes, b"body number 1").expect("stored as it is");
+    bytes[at] ^= 1;
+    std::fs::write(pack, &bytes).expect("hurt");
+    std::fs::remove_file(folder.path().join("index.db")).expect("lost");
+    let store = open_in(folder.path(), held());
+    assert!(store.take_reports().iter().any(|r| r.contains("damaged")));
+    assert_eq!(std::fs::read(pack).expect("a pack"), bytes);
+    assert_eq!(listed(&store, me), ids);
+    assert!(matches!(
+        read(&store, ids[1]),
+        Err(StoreError::Permanent(_))
+    ));
+    assert_eq!(read(&store, ids[2]).expect("read"), b"body number 2\r\n");
+}
+
+#[test]
+fn compaction_takes_what_is_removed_and_nothing_else() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = open_in(folder.path(), at_once());
+    let me = now(store.create_mailbox("me")).expect("made");
+    let source = crate::Source {
+        account: "gmx".into(),
+        remote_id: b"uid 7".to_vec(),
+    };
+    deliver_from(&store, me, b"the dead one\r\n", Some(source));
+    delete_all(&store, me);
+    let kept = deliver(&store, me, b"the living one\r\n");
+    assert_eq!(store.compact_now(), Ok(1));
+    let mbox = zstdcat(folder.path());
+    assert!(!contains(&mbox, b"the dead one") && contains(&mbox, b"the living one"));
+    assert_eq!(listed(&store, me), [kept]);
+    assert_eq!(read(&store, kept).expect("read"), b"the living one\r\n");
+    let before = store.dump_index().expect("dumped");
+    assert!(
+        before.iter().any(|line| line.starts_with("seen ")),
+        "{before:?}"
+    );
+    store.rebuild(&mut |_| {}).expect("rebuilt");
+    assert_eq!(store.dump_index().expect("dumped"), before);
+    assert_eq!(store.compact_now(), Ok(0));
+}
+
+/// Deleted, undone, compacted, and the index lost: still there.
+#[test]
+fn an_undo_outlives_compaction() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = open_in(folder.path(), held());
+    let me = now(store.create_mailbox("me")).expect("made");
+    let (back, gone) = (
+        deliver(&store, me, b"back\r\n"),
+        deliver(&store, me, b"gone\r\n"),
+    );
+    now(store.remove(me, &[back, gone])).expect("removed");
+    assert_eq!(now(store.restore(me, &[back])), Ok(vec![back]));
+    drop(store);
+    for round in 0..3 {
+        let store = open_in(folder.path(), at_once());
+        assert_eq!(store.compact_now(), Ok(usize::from(round == 0)));
+        store.rebuild(&mut |_| {}).expect("rebuilt");
+        assert_eq!(listed(&store, me), [back], "round {round}");
+        deliver_and_remove(&store, me);
+        assert_eq!(store.compact_now(), Ok(1));
+        assert_eq!(listed(&store, me), [back], "round {round}");
+    }
+}
+
+fn deliver_and_remove(store: &EmbeddedStore, me: MailboxId) {
+    let id = deliver(store, me, b"passing\r\n");
+    now(store.remove(me, &[id])).expect("removed");
+}
+
+#[test]
+fn two_stores_on_one_folder_see_each_other() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let one = open_in(folder.path(), held());
+    let two = open_in(folder.path(), held());
+    let me = now(one.create_mailbox("me")).expect("made");
+    assert_eq!(now(two.create_mailbox("me")), Ok(me));
+    let a = deliver(&one, me, b"a\r\n");
+    let b = deliver(&two, me, b"b\r\n");
+    assert_eq!(pack_files(folder.path()).len(), 2);
+    for store in [&one, &two] {
+        assert_eq!(listed(store, me), [a, b]);
+    }
+    delete_all(&two, me);
+    assert_eq!(listed(&one, me), []);
+    let refused = one.rebuild(&mut |_| {});
+    assert!(matches!(refused, Err(StoreError::Temporary(_))));
+    drop(two);
+    one.rebuild(&mut |_| {}).expect("alone now");
+    assert_eq!(now(one.restore(me, &[a])), Ok(vec![a]));
+}
+
+/// The writer of one pack is another handle: erasing has it seal.
+#[test]
+fn erasing_reaches_into_the_packs_of_others() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let one = open_in(folder.path(), held());
+    let two = open_in(folder.path(), held());
+    let me = now(one.create_mailbox("me")).expect("made");
+    let other = now(one.create_mailbox("other")).expect("made");
+    deliver(&one, me, b"secret one\r\n");
+    deliver(&two, me, b"secret two\r\n");
+    let kept = deliver(&two, other, b"kept\r\n");
+    now(one.remove_mailbox(me, true)).expect("erased");
+    let mbox = zstdcat(folder.path());
+    assert!(!contains(&mbox, b"secret") && contains(&mbox, b"kept"));
+    assert_eq!(read(&two, kept).expect("read"), b"kept\r\n");
+    let again = now(two.create_mailbox("me")).expect("made");
+    assert_ne!(again, me);
+}
+
+/// Tombstone, undo and entry in any order: the same index.
+#[test]
+fn an_entry_indexed_late_is_behind_every_snapshot() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = open_in(folder.path(), held());
+    let me = now(store.create_mailbox("me")).expect("made");
+    let a = deliver(&store, me, b"a\r\n");
+    // Another process holds the index: the delivery is acknowledged all the same.
+    let busy = store.inner.index.connect().expect("connected");
+    busy.execute_batch("BEGIN IMMEDIATE").expect("locked");
+    store.inner.send(Request::Between(Box::new(|writer| {
+        let c = writer.inner.index.connect().expect("connected");
+        c.busy_timeout(std::time::Duration::ZERO).expect("set");
+        writer.c = Some(c);
+    })));
+    let b = deliver(&store, me, b"b\r\n");
+    let before = now(store.open(me, ViewId::PLAIN, Access::Shared)).expect("opened");
+    assert_eq!(before.totals().count, 1);
+    busy.execute_batch("ROLLBACK").expect("unlocked");
+    let c = deliver(&store, me, b"c\r\n");
+    let listing = now(before.listing()).expect("listed");
+    assert_eq!(listing.len(), 1);
+    assert_eq!(listed(&store, me), [a, b, c]);
+}
+
+#[test]
+fn a_newer_format_is_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    drop(open_in(folder.path(), held()));
+    let index = index::Index::new(folder.path());
+    let c = index.connect().expect("connected");
+    c.pragma_update(None, "user_version", 99).expect("set");
+    drop(c);
+    let refused = EmbeddedStore::open(folder.path(), held()).map(drop);
+    assert!(
+        matches!(refused, Err(StoreError::Permanent(_))),
+        "{refused:?}"
+    );
+}
+
+#[test]
+fn an_idle_maildrop_is_small_and_a_dropped_promise_is_an_error() {
+    const { assert!(maildrop::SIZE <= 300) };
+    let (promise, answer) = promise::<()>();
+    drop(promise);
+    assert!(wait(answer).is_err());
+}
