@@ -196,6 +196,15 @@ struct Writing {
     offset: u64,
     buf: Vec<u8>,
     hasher: blake3::Hasher,
+    /// How much of `buf` went into `hasher`: large pieces hash several times faster.
+    hashed: usize,
+}
+
+impl Writing {
+    fn hash(&mut self) {
+        self.hasher.update(&self.buf[self.hashed..]);
+        self.hashed = self.buf.len();
+    }
 }
 
 /// Appends batches to the pack whose lock this process holds.
@@ -272,6 +281,7 @@ impl PackWriter {
             offset: open.durable,
             buf: Vec::new(),
             hasher: blake3::Hasher::new(),
+            hashed: 0,
         });
         let (number, start) = (open.number, open.durable);
         if let Some(head) = &head {
@@ -316,7 +326,6 @@ impl PackWriter {
 
     fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
         let writing = self.writing.as_mut().expect("a batch was begun");
-        writing.hasher.update(bytes);
         writing.buf.extend_from_slice(bytes);
         writing.offset += bytes.len() as u64;
         if writing.buf.len() >= WRITE_OCTETS {
@@ -328,9 +337,11 @@ impl PackWriter {
     fn flush(&mut self) -> io::Result<()> {
         let writing = self.writing.as_mut().expect("a batch was begun");
         let open = self.current.as_ref().expect("a batch has a pack");
+        writing.hash();
         let at = writing.offset - writing.buf.len() as u64;
         write_all_at(open.file.as_ref(), &writing.buf, at)?;
         writing.buf.clear();
+        writing.hashed = 0;
         Ok(())
     }
 
@@ -424,7 +435,8 @@ impl PackWriter {
         if seal {
             self.put(&Record::Seal)?;
         }
-        let writing = self.writing.as_ref().expect("a batch was begun");
+        let writing = self.writing.as_mut().expect("a batch was begun");
+        writing.hash();
         let commit = Record::Commit {
             start: writing.start,
             length: writing.offset - writing.start,
