@@ -152,7 +152,9 @@ impl<'a, R: Read> Reader<'a, R> {
         };
         if is_from_line(self.ahead(), self.dateless) {
             let octets = line_octets(self.ahead());
-            let line = self.ahead()[..octets].trim_ascii_end().to_vec();
+            let line = &self.ahead()[..octets];
+            let line = line.strip_suffix(b"\n").unwrap_or(line);
+            let line = line.strip_suffix(b"\r").unwrap_or(line).to_vec();
             envelope.unix_ms = FromLine::parse(&line).map(|parsed| parsed.unix_ms);
             envelope.from_line = Some(line);
             self.skip(octets);
