@@ -184,7 +184,11 @@ fn one(case: &Case, ports: Ports, at: &Path, mails: &[Mail]) -> Fallible<()> {
     };
     std::fs::create_dir_all(&job.folder)?;
     let got = (case.client.collect)(&job)?;
-    mail::same(mails, &got, case.client.form)?;
+    let sent = match case.client.rewrites {
+        None => mails.iter().map(Mail::ended).collect(),
+        Some(rewrites) => rewrites(mails, &job.folder)?,
+    };
+    mail::same(&sent, &got, case.client.form)?;
     let mut pop = crate::pop::Pop::connect(ports.pop3)?;
     pop.login(&case.user)?;
     let left = pop.stat()?.0;

@@ -2,12 +2,13 @@
 
 use std::fs;
 use std::os::unix::fs::chown;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 use super::Way;
-use crate::mail::{halves, normalised};
+use crate::mail::{Mail, ended, normalised};
 use crate::process::run;
 use crate::program::PASSWORD;
 use crate::{Fallible, fail};
@@ -36,6 +37,8 @@ pub(crate) struct Client {
     /// What it does to any server's messages is done to both sides before they are compared; it was
     /// learnt from what it does to Dovecot's, with `cargo xtask test control`.
     pub(crate) form: fn(&[u8]) -> Vec<u8>,
+    /// Where a client writes messages anew: what it makes of those that went in.
+    pub(crate) rewrites: Option<fn(&[Mail], &Path) -> Fallible<Vec<Mail>>>,
 }
 
 /// Debian's `nobody`.
@@ -50,43 +53,50 @@ pub(crate) const CLIENTS: &[Client] = &[
         ways: ALL,
         collect: curl,
         form: exact,
+        rewrites: None,
     },
     Client {
         name: "poplib",
         ways: ALL,
         collect: poplib,
         form: exact,
+        rewrites: None,
     },
     Client {
         name: "openssl",
         ways: &[Way::Stls, Way::Pop3s],
         collect: openssl,
         form: exact,
+        rewrites: None,
     },
     Client {
         name: "mpop",
         ways: ALL,
         collect: mpop,
         form: normalised,
+        rewrites: None,
     },
     Client {
         name: "fetchmail",
         ways: ALL,
         collect: fetchmail,
         form: normalised,
+        rewrites: None,
     },
     // It knows no STLS.
     Client {
         name: "getmail",
         ways: &[Way::Plain, Way::Pop3s],
         collect: getmail,
-        form: refolded,
+        form: normalised,
+        rewrites: Some(rewritten),
     },
     Client {
         name: "mutt",
         ways: ALL,
         collect: mutt,
         form: cut_at_nul,
+        rewrites: None,
     },
 ];
 
@@ -110,23 +120,27 @@ fn cut_at_nul(bytes: &[u8]) -> Vec<u8> {
     out
 }
 
-/// getmail parses a message and writes its header anew, folded elsewhere: the body stays exact, and of
-/// the header all but blanks, the order of the fields, and Return-Path, which it makes up.
-fn refolded(bytes: &[u8]) -> Vec<u8> {
-    let normalised = normalised(bytes);
-    let (header, body) = halves(&normalised);
-    let mut fields: Vec<Vec<u8>> = Vec::new();
-    for line in header.split(|&b| b == b'\n') {
-        let text = line.iter().copied().filter(|b| !b.is_ascii_whitespace());
-        match fields.last_mut() {
-            Some(field) if line.starts_with(b" ") || line.starts_with(b"\t") => field.extend(text),
-            _ => fields.push(text.collect()),
-        }
+/// getmail parses a message and writes it anew, folding the header elsewhere and mending parts. So
+/// what it stores is held against what its own writer makes of the bytes that went in.
+fn rewritten(mails: &[Mail], folder: &Path) -> Fallible<Vec<Mail>> {
+    let (from, to) = (folder.join("sent"), folder.join("expected"));
+    fs::create_dir_all(&to)?;
+    fs::create_dir_all(&from)?;
+    for (index, mail) in mails.iter().enumerate() {
+        fs::write(from.join(index.to_string()), ended(&mail.bytes))?;
     }
-    fields.retain(|field| !field.to_ascii_lowercase().starts_with(b"return-path:"));
-    fields.sort_unstable();
-    fields.push(body.to_vec());
-    fields.join(&b'\n')
+    let script = folder.join("rewrite.py");
+    fs::write(&script, include_str!("rewrite.py"))?;
+    let mut command = Command::new("/usr/bin/python3");
+    command.arg(script).arg(&from).arg(&to);
+    run(&mut command, b"", LIMIT)?.ok("getmail's writer")?;
+    let read = |(index, mail): (usize, &Mail)| -> Fallible<Mail> {
+        Ok(Mail {
+            name: mail.name.clone(),
+            bytes: fs::read(to.join(index.to_string()))?,
+        })
+    };
+    mails.iter().enumerate().map(read).collect()
 }
 
 impl Job<'_> {
@@ -365,26 +379,12 @@ fn getmail(job: &Job<'_>) -> Fallible<Vec<Vec<u8>>> {
     } else {
         String::new()
     };
-    // It delivers nothing as root.
-    let as_whom = if rustix::process::geteuid().is_root() {
-        for path in [
-            &maildir,
-            &maildir.join("cur"),
-            &maildir.join("new"),
-            &maildir.join("tmp"),
-        ] {
-            chown(path, Some(NOBODY), Some(NOBODY))?;
-        }
-        "user = nobody\n"
-    } else {
-        ""
-    };
     let config = job.write(
         "getmailrc",
         &format!(
             "[retriever]\ntype = {retriever}\nserver = localhost\nport = {}\nusername = {}\n\
              password = {PASSWORD}\ntimeout = 60\n{certificate}\
-             [destination]\ntype = Maildir\npath = {}/\n{as_whom}\
+             [destination]\ntype = Maildir\npath = {}/\n\
              [options]\nverbose = 0\nread_all = true\ndelete = {}\ndelivered_to = false\nreceived = false\n",
             job.port,
             job.user,
@@ -393,6 +393,21 @@ fn getmail(job: &Job<'_>) -> Fallible<Vec<Vec<u8>>> {
         ),
     )?;
     let mut command = job.command("getmail");
+    // As root it delivers nothing; as root told to deliver as another it forks for every message, and
+    // waits for ever for a child that ends before it looks.
+    if rustix::process::geteuid().is_root() {
+        for name in [
+            "",
+            "getmailrc",
+            "Maildir",
+            "Maildir/cur",
+            "Maildir/new",
+            "Maildir/tmp",
+        ] {
+            chown(job.folder.join(name), Some(NOBODY), Some(NOBODY))?;
+        }
+        command.uid(NOBODY).gid(NOBODY);
+    }
     command
         .arg("--getmaildir")
         .arg(&job.folder)
