@@ -102,7 +102,7 @@ pub(crate) fn run(program: &Path, quick: bool, cases: &mut Cases) {
         "what was deleted can be restored, what was kept is kept",
         || after(&prepared, &server, mails.len()),
     );
-    mtas::run(program, cases);
+    mtas::run_all(program, cases);
 }
 
 /// A mailbox for each client that deletes, one for all that do not.

@@ -8,8 +8,10 @@
     reason = "a chore talks to who started it"
 )]
 
+mod bench;
 // The one corpus of the tests, taken as source: a crate that does not compile must not keep this
 // program from saying so.
+mod abuse;
 #[path = "../../crates/testkit/src/corpus.rs"]
 #[allow(
     dead_code,
@@ -18,6 +20,7 @@
     reason = "written for another crate, which uses all of it"
 )]
 mod corpus;
+mod crash;
 mod dovecot;
 mod interop;
 mod lmtp;
@@ -25,6 +28,7 @@ mod mail;
 mod pop;
 mod process;
 mod program;
+mod random;
 mod setup;
 mod steps;
 mod tally;
@@ -55,6 +59,7 @@ fn main() -> ExitCode {
     let done = match words.as_slice() {
         ["setup"] => setup::run().map(|()| true),
         ["test", rest @ ..] => steps::test(rest),
+        ["bench", rest @ ..] => bench::run(rest),
         _ => {
             eprint!("{USAGE}");
             return ExitCode::from(64);

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use crate::tally::{Cases, Tally};
-use crate::{Fallible, fail, interop, setup, target_folder, workspace};
+use crate::{Fallible, abuse, crash, fail, interop, setup, target_folder, workspace};
 
 /// What was asked for.
 #[derive(Debug)]
@@ -107,6 +107,12 @@ pub(crate) fn test(words: &[&str]) -> Fallible<bool> {
 fn world(plan: &Plan, program: &std::path::Path, tally: &mut Tally) {
     if plan.wants("interop") {
         tally.suite("interop", |cases| interop::run(program, plan.quick, cases));
+    }
+    if plan.wants("crash") {
+        tally.suite("crash", |cases| crash::run(program, plan.quick, cases));
+    }
+    if plan.wants("abuse") {
+        tally.suite("abuse", |cases| abuse::run(program, plan.quick, cases));
     }
 }
 

@@ -263,7 +263,7 @@ fn openssl(job: &Job<'_>) -> Fallible<Vec<Vec<u8>>> {
     script += "QUIT\r\n";
     let said = run(&mut command, script.as_bytes(), LIMIT)?;
     let mut rest = said.out.as_slice();
-    let mut status = |rest: &mut &[u8]| -> Fallible<()> {
+    let status = |rest: &mut &[u8]| -> Fallible<()> {
         let end = memchr::memchr(b'\n', rest).map_or(rest.len(), |at| at + 1);
         let (line, left) = rest.split_at(end);
         *rest = left;
