@@ -71,8 +71,11 @@ pub(crate) enum Command {
         /// Which shell
         shell: clap_complete::Shell,
     },
-    /// Print the manual page
-    Man,
+    /// Print the manual page, of the program or of one command
+    Man {
+        /// Which command's
+        command: Option<String>,
+    },
 }
 
 /// `restante user …`

@@ -7,9 +7,9 @@ pub(crate) mod rebuild;
 pub(crate) mod status;
 pub(crate) mod user;
 
-use std::future::Future;
 use std::sync::Arc;
 
+use pollster::block_on as wait;
 use restante_directory::{Directory, Options as DirectoryOptions};
 use restante_store::embedded::{EmbeddedStore, Options as StoreOptions};
 use restante_store::{MailStore, MailboxInfo};
@@ -38,7 +38,7 @@ fn tell_reports(store: &EmbeddedStore) {
 
 /// Opens the store for a command that has nothing to do where there is no mail.
 fn open_existing_store(config: &Config) -> Result<Arc<EmbeddedStore>, Failure> {
-    if !config.data().join("packs").is_dir() {
+    if !is_there(&config.data().join("packs"))? {
         return Err(Failure::NotThere(format!(
             "there is no mail in {} yet: start `restante serve`, take mail in with `restante import`, or name another folder with --data",
             config.data().display()
@@ -47,6 +47,25 @@ fn open_existing_store(config: &Config) -> Result<Arc<EmbeddedStore>, Failure> {
     let store = open_store(config, false)?;
     tell_reports(&store);
     Ok(store)
+}
+
+/// Whether something is at the path; not being allowed to look is an error, not an absence.
+fn is_there(path: &std::path::Path) -> Result<bool, Failure> {
+    path.try_exists().map_err(Failure::io(format_args!(
+        "cannot look into {}",
+        path.display()
+    )))
+}
+
+/// Opens the users for a command that makes none: it makes no folder either.
+fn open_existing_directory(config: &Config) -> Result<Directory, Failure> {
+    if config.passwd_file().is_none() && !is_there(&config.data().join("state.db"))? {
+        return Err(Failure::NotThere(format!(
+            "there are no users in {} yet: make one with `restante user add NAME`, or name another folder with --data",
+            config.data().display()
+        )));
+    }
+    open_directory(config)
 }
 
 /// Opens the users. The folder is made like the store's: for its owner only.
@@ -71,20 +90,12 @@ fn make_private_folder(folder: &std::path::Path) -> Result<(), Failure> {
     )))
 }
 
-/// Waits for a store's future on this thread.
-pub(crate) fn wait<T>(future: impl Future<Output = T>) -> Result<T, Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .build()
-        .map_err(Failure::io("cannot start"))?;
-    Ok(runtime.block_on(future))
-}
-
 /// The mailbox of that name, or an error that says which there are.
 fn find_mailbox(store: &dyn MailStore, name: &str) -> Result<MailboxInfo, Failure> {
-    if let Some(found) = wait(store.find_mailbox(name))?? {
+    if let Some(found) = wait(store.find_mailbox(name))? {
         return Ok(found);
     }
-    let names: Vec<_> = wait(store.mailboxes())??
+    let names: Vec<_> = wait(store.mailboxes())?
         .into_iter()
         .map(|mailbox| mailbox.name)
         .collect();

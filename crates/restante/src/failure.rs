@@ -32,7 +32,12 @@ pub(crate) enum Failure {
 impl Failure {
     /// The exit code.
     pub(crate) fn code(&self) -> ExitCode {
-        ExitCode::from(match self {
+        ExitCode::from(self.number())
+    }
+
+    /// The exit code as a number.
+    pub(crate) fn number(&self) -> u8 {
+        match self {
             Self::Usage(_) => 64,
             Self::Data(_) => 65,
             Self::NotThere(_) => 67,
@@ -40,7 +45,7 @@ impl Failure {
             Self::Io(_) => 74,
             Self::Temporary(_) => 75,
             Self::Config(_) => 78,
-        })
+        }
     }
 
     /// For `map_err` on an I/O error: what was being done.

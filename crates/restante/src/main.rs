@@ -18,11 +18,23 @@ use cli::{Cli, Command, Global};
 use failure::Failure;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let asked_for = !error.use_stderr();
+            let _told_as_well_as_can_be = error.print();
+            return if asked_for {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::from(64)
+            };
+        }
+    };
+    let json = cli.global.json;
     match run(cli) {
         Ok(code) => code,
         Err(failure) => {
-            output::error(&failure);
+            output::error(&failure, json);
             failure.code()
         }
     }
@@ -37,9 +49,9 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
 
 /// Runs one command, as typed or as chosen at a door.
 fn run_command(command: Command, global: &Global) -> Result<ExitCode, Failure> {
-    match command {
-        Command::Completions { shell } => return commands::about::completions(shell),
-        Command::Man => return commands::about::man(),
+    match &command {
+        Command::Completions { shell } => return commands::about::completions(*shell),
+        Command::Man { command } => return commands::about::man(command.as_deref()),
         _ => {}
     }
     let overrides = config::Overrides {
@@ -59,6 +71,6 @@ fn run_command(command: Command, global: &Global) -> Result<ExitCode, Failure> {
         Command::Status => commands::status::run(&config, &out),
         Command::Rebuild => commands::rebuild::run(&config, &out),
         Command::Config(command) => commands::about::config(&command, &config, &out),
-        Command::Completions { .. } | Command::Man => Ok(ExitCode::SUCCESS),
+        Command::Completions { .. } | Command::Man { .. } => Ok(ExitCode::SUCCESS),
     }
 }

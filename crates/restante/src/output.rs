@@ -49,8 +49,13 @@ pub(crate) fn finish(result: io::Result<()>) -> Result<(), Failure> {
 
 /// Prints a failure to standard error.
 #[allow(clippy::print_stderr)]
-pub(crate) fn error(failure: &Failure) {
-    eprintln!("restante: {failure}");
+pub(crate) fn error(failure: &Failure, json: bool) {
+    if json {
+        let value = serde_json::json!({"error": failure.to_string(), "code": failure.number()});
+        eprintln!("{value}");
+    } else {
+        eprintln!("restante: {failure}");
+    }
 }
 
 /// Tells people something beside the output proper.

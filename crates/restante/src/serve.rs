@@ -27,12 +27,17 @@ const OTHER_OPEN_FILES: u64 = 512;
 
 /// Runs until SIGTERM or SIGINT.
 pub(crate) fn run(config: &Config) -> Result<ExitCode, Failure> {
-    let wanted = config.connections() as u64 + OTHER_OPEN_FILES;
+    let listeners =
+        config.pop3_listen().len() + config.pop3_tls_listen().len() + config.lmtp_listen().len();
+    let wanted = (listeners * config.connections()) as u64 + OTHER_OPEN_FILES;
+    let mut connections = config.connections();
     match restante_net::raise_open_files(wanted) {
         Ok(files) if files < wanted => {
-            warn!(
+            let each = files.saturating_sub(OTHER_OPEN_FILES) as usize / listeners.max(1);
+            connections = each.clamp(1, config.connections());
+            info!(
                 files,
-                wanted, "the limit of open files is low; more connections than it allows wait"
+                connections, "the limit of open files bounds the connections of each listener"
             );
         }
         Ok(_) => {}
@@ -42,12 +47,12 @@ pub(crate) fn run(config: &Config) -> Result<ExitCode, Failure> {
         .enable_all()
         .build()
         .map_err(Failure::io("cannot start"))?;
-    let code = runtime.block_on(serve(config));
+    let code = runtime.block_on(serve(config, connections));
     runtime.shutdown_timeout(Duration::from_secs(1));
     code
 }
 
-async fn serve(config: &Config) -> Result<ExitCode, Failure> {
+async fn serve(config: &Config, connections: usize) -> Result<ExitCode, Failure> {
     // Signals first: one that comes while the store recovers must not kill the process half-way.
     let mut signals = Signals::new()?;
     let store = open_store(config, true)?;
@@ -56,8 +61,12 @@ async fn serve(config: &Config) -> Result<ExitCode, Failure> {
     let tls = Tls::new(Arc::clone(&certificates), b"pop3");
     let tls = Arc::new(tls.map_err(|error| Failure::Config(error.to_string()))?);
     let first = bootstrap::first_user(config, &directory, &*store).await?;
+    if let Some(first) = &first {
+        // At once: if a port is taken below, the next start finds this user and says nothing.
+        bootstrap::announce(first, config)?;
+    }
     let (drainer, drain) = Drainer::new();
-    let mut listeners = Listeners::new(config, drain);
+    let mut listeners = Listeners::new(config, connections, drain);
     let pop3 = |implicit_tls| Pop3Options {
         implicit_tls,
         tls: Some(Arc::clone(&tls)),
@@ -87,7 +96,10 @@ async fn serve(config: &Config) -> Result<ExitCode, Failure> {
             "[reader] listen is understood, but this version has no reader yet; nothing listens there"
         );
     }
-    greet(config, &listeners, &certificates, first.as_ref())?;
+    greet(config, &listeners, &certificates, first.is_some())?;
+    if let Err(error) = directory.users() {
+        warn!(%error, "users cannot be read; nobody can log in until they can");
+    }
     if directory.is_empty()? && config.passwd_file().is_none() {
         warn!("there are no users yet, so nobody can log in: restante user add NAME");
     }
@@ -170,9 +182,9 @@ struct Listeners {
 }
 
 impl Listeners {
-    fn new(config: &Config, drain: Drain) -> Self {
+    fn new(config: &Config, connections: usize, drain: Drain) -> Self {
         let limits = Limits {
-            connections: config.connections(),
+            connections,
             per_address: config.connections_per_address(),
             ..Limits::default()
         };
@@ -192,9 +204,8 @@ impl Listeners {
     ) -> Result<(), Failure> {
         for address in addresses {
             let listener = Listener::bind(address).await.map_err(|error| {
-                let lower = name.to_lowercase();
                 Failure::Io(format!(
-                    "cannot listen for {name} on {address}: {error}; is another server running there? `listen` in the configuration names another place ({lower})"
+                    "{name}: {error}; if another program is there, end it or choose another place with `listen` in the configuration"
                 ))
             })?;
             self.open.push((name, listener.local_address().to_string()));
@@ -236,15 +247,14 @@ fn greet(
     config: &Config,
     listeners: &Listeners,
     certificates: &Certificates,
-    first: Option<&bootstrap::FirstUser>,
+    first_time: bool,
 ) -> Result<(), Failure> {
     for (name, place) in &listeners.open {
         info!(listen = %place, "{name} is open");
     }
-    let Some(first) = first else {
+    if !first_time {
         return Ok(());
-    };
-    bootstrap::announce(first, config)?;
+    }
     let none = "nowhere";
     let pop3s = listeners.place("POP3S").unwrap_or(none);
     let lines = [

@@ -47,6 +47,37 @@ pub(crate) fn show_octets(octets: u64) -> String {
     format!("{value:.1} TiB")
 }
 
+/// A size as the configuration takes it back, in the largest unit that keeps it exact.
+pub(crate) fn exact_octets(octets: u64) -> String {
+    for (shift, unit) in [(40, "T"), (30, "G"), (20, "M"), (10, "K")] {
+        if octets > 0 && octets.is_multiple_of(1 << shift) {
+            return format!("{}{unit}", octets >> shift);
+        }
+    }
+    octets.to_string()
+}
+
+/// A time as the configuration takes it back, in the largest unit that keeps it exact.
+pub(crate) fn exact_duration(ms: u64) -> String {
+    for (each, unit) in [
+        (86_400_000, "days"),
+        (3_600_000, "hours"),
+        (60_000, "minutes"),
+        (1000, "seconds"),
+    ] {
+        if ms.is_multiple_of(each) {
+            return format!("{} {unit}", ms / each);
+        }
+    }
+    format!("{ms} ms")
+}
+
+/// `1 message`, `2 messages`.
+pub(crate) fn count(number: u64, what: &str) -> String {
+    let s = if number == 1 { "" } else { "s" };
+    format!("{number} {what}{s}")
+}
+
 /// Milliseconds since 1970 in the machine's time zone: `2026-11-23 12:34`.
 pub(crate) fn show_time(unix_ms: u64) -> String {
     timestamp(unix_ms)
@@ -89,6 +120,16 @@ mod tests {
             ("99999999999T", None),
         ] {
             assert_eq!(super::octets(text), octets, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_shown_reads_back() {
+        for ms in [0, 1, 1500, 60_000, 7_200_000, 604_800_000, 90_061_000] {
+            assert_eq!(duration_ms(&exact_duration(ms)), Some(ms));
+        }
+        for size in [0, 1, 1024, 3 << 20, 5 << 30, (1 << 30) + 1] {
+            assert_eq!(octets(&exact_octets(size)), Some(size));
         }
     }
 

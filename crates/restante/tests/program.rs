@@ -138,7 +138,7 @@ fn mistakes_are_told_with_what_to_do_and_an_exit_code() {
         (
             &["import", "/nowhere", "--into", "ann"],
             67,
-            "restante user add ann",
+            "restante user add",
         ),
         (&["user", "add", "ann"], 64, "--password-stdin"),
         (
@@ -173,6 +173,28 @@ fn the_configuration_shown_can_be_read_back() {
     let again = home.good(&["--config", file.to_str().unwrap(), "config", "show"]);
     let body = |text: &str| text.split_once('\n').map(|(_, rest)| rest.to_owned());
     assert_eq!(body(&shown), body(&again));
+}
+
+#[test]
+fn one_wrong_path_does_not_keep_the_others_out() {
+    let home = Home::new();
+    home.add_user("ann");
+    let file = home.path().join("a.eml");
+    fs::write(&file, "Subject: one\n\nbody\n").unwrap();
+    let output = home.run(&[
+        "import",
+        "/nowhere",
+        file.to_str().unwrap(),
+        "--into",
+        "ann",
+    ]);
+    assert_eq!(output.status.code(), Some(65), "{output:?}");
+    assert_eq!(json_lines(&home.good(&["list", "--json"])).len(), 1);
+    let wrong = home.run(&["--json", "show", "nonsense"]);
+    let told: serde_json::Value = serde_json::from_slice(&wrong.stderr).unwrap();
+    assert_eq!(told["code"], 64);
+    assert_eq!(home.run(&["nonsense"]).status.code(), Some(64));
+    assert!(home.good(&["man", "user"]).contains("restante"));
 }
 
 /// A server that is ended when the test is.

@@ -20,10 +20,20 @@ pub(crate) fn completions(shell: clap_complete::Shell) -> Result<ExitCode, Failu
     Ok(ExitCode::SUCCESS)
 }
 
-/// `restante man`
-pub(crate) fn man() -> Result<ExitCode, Failure> {
+/// `restante man [COMMAND]`
+pub(crate) fn man(command: Option<&str>) -> Result<ExitCode, Failure> {
+    let mut whole = Cli::command();
+    whole.build();
+    let about = match command {
+        None => whole,
+        Some(name) => whole.find_subcommand(name).cloned().ok_or_else(|| {
+            Failure::Usage(format!(
+                "there is no command {name}; `restante --help` lists them"
+            ))
+        })?,
+    };
     let mut page = Vec::new();
-    let made = clap_mangen::Man::new(Cli::command()).render(&mut page);
+    let made = clap_mangen::Man::new(about).render(&mut page);
     finish(made.and_then(|()| io::Write::write_all(&mut io::stdout(), &page)))?;
     Ok(ExitCode::SUCCESS)
 }
@@ -37,6 +47,7 @@ pub(crate) fn config(
     let file = config.file().map(|path| path.display().to_string());
     match command {
         ConfigCommand::Check => {
+            check_files(config)?;
             let line = match &file {
                 Some(file) => format!("{file}: no mistakes"),
                 None => "there is no configuration file; the defaults are in force".to_owned(),
@@ -46,6 +57,25 @@ pub(crate) fn config(
         ConfigCommand::Show => show(config, file, out)?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What the file names must be there and be what it says.
+fn check_files(config: &Config) -> Result<(), Failure> {
+    let mut wrong = Vec::new();
+    if let Some((chain, key)) = config.certificate()
+        && let Err(error) = restante_net::Certificates::from_files(chain, key)
+    {
+        wrong.push(format!("[tls]: {error}"));
+    }
+    if let Some(file) = config.passwd_file()
+        && let Err(error) = std::fs::File::open(file)
+    {
+        wrong.push(format!("users.passwd_file: {}: {error}", file.display()));
+    }
+    if wrong.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::Config(wrong.join("\n")))
 }
 
 fn show(config: &Config, file: Option<String>, out: &Output) -> Result<(), Failure> {
@@ -70,13 +100,13 @@ fn show(config: &Config, file: Option<String>, out: &Output) -> Result<(), Failu
         }),
         "users": config.passwd_file().map_or(json!({}), |file| json!({"passwd_file": file})),
         "store": {
-            "hold": format!("{} seconds", config.hold_ms() / 1000),
-            "min_free": config.min_free().to_string(),
+            "hold": units::exact_duration(config.hold_ms()),
+            "min_free": units::exact_octets(config.min_free()),
         },
         "limits": {
             "connections": config.connections(),
             "connections_per_address": config.connections_per_address(),
-            "message_size": config.message_octets().to_string(),
+            "message_size": units::exact_octets(config.message_octets()),
             "recipients": config.recipients(),
         },
     });

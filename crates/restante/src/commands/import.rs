@@ -4,11 +4,11 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
-use restante_intake::import::{self, Options};
+use restante_intake::import::{self, ImportError, Options};
 use restante_store::MailStore;
 use serde_json::json;
 
-use super::{open_directory, open_store, wait};
+use super::{open_existing_directory, open_store, wait};
 use crate::cli::Import;
 use crate::config::Config;
 use crate::failure::Failure;
@@ -17,7 +17,7 @@ use crate::units;
 
 /// Runs `restante import`. Exits 65 when something could not be taken in.
 pub(crate) fn run(import: &Import, config: &Config, out: &Output) -> Result<ExitCode, Failure> {
-    let directory = open_directory(config)?;
+    let directory = open_existing_directory(config)?;
     let name = match directory.find_user(&import.into)? {
         Some(user) => user.name,
         None => {
@@ -28,7 +28,7 @@ pub(crate) fn run(import: &Import, config: &Config, out: &Output) -> Result<Exit
         }
     };
     let store = open_store(config, false)?;
-    let mailbox = wait(store.create_mailbox(&name))??;
+    let mailbox = wait(store.create_mailbox(&name))?;
     let bar = progress_bar(out);
     let started = Instant::now();
     let options = Options {
@@ -39,15 +39,23 @@ pub(crate) fn run(import: &Import, config: &Config, out: &Output) -> Result<Exit
     for path in &import.paths {
         let summary = import::import(&*store, mailbox, path, &options, &mut |progress| {
             bar.set_message(format!(
-                "{} messages, {}",
-                progress.messages,
+                "{}, {}",
+                units::count(progress.messages, "message"),
                 units::show_octets(progress.octets)
             ));
         });
-        let summary =
-            summary.map_err(|error| Failure::Io(format!("{}: {error}", path.display())))?;
-        bar.suspend(|| report(out, path, &name, &summary))?;
-        failed += summary.failed.len();
+        match summary {
+            Ok(summary) => {
+                bar.suspend(|| report(out, path, &name, &summary))?;
+                failed += summary.failed.len();
+            }
+            // The path, not the store: the other paths may do better.
+            Err(ImportError::Source(error)) => {
+                bar.suspend(|| output::note(&format!("not taken in: {}: {error}", path.display())));
+                failed += 1;
+            }
+            Err(error) => return Err(Failure::Io(format!("{}: {error}", path.display()))),
+        }
     }
     bar.finish_and_clear();
     out.people(&format!(
@@ -92,9 +100,9 @@ fn report(
             "headless": summary.headless, "subfolders": summary.subfolders,
         }),
         &format!(
-            "{}: {} messages taken in, {} were there already",
+            "{}: {} taken in; {} there already",
             path.display(),
-            summary.imported,
+            units::count(summary.imported, "message"),
             summary.already_there
         ),
     )?;

@@ -26,7 +26,7 @@ pub(crate) fn list(list: &List, config: &Config, out: &Output) -> Result<ExitCod
     let store: &dyn MailStore = &*store;
     let mailboxes = match &list.mailbox {
         Some(name) => vec![find_mailbox(store, name)?],
-        None => wait(store.mailboxes())??,
+        None => wait(store.mailboxes())?,
     };
     let filter = if list.deleted {
         MessageFilter::Deleted
@@ -38,7 +38,7 @@ pub(crate) fn list(list: &List, config: &Config, out: &Output) -> Result<ExitCod
     for mailbox in &mailboxes {
         let mut after = None;
         loop {
-            let page = wait(store.browse(mailbox.id, filter, after, PAGE))??;
+            let page = wait(store.browse(mailbox.id, filter, after, PAGE))?;
             let Some(last) = page.last() else { break };
             after = Some(last.unique_id);
             for message in &page {
@@ -99,9 +99,9 @@ fn print(
 /// From and Subject as people know them; empty where a message has none or is damaged.
 fn envelope(store: &dyn MailStore, id: UniqueId) -> Result<(String, String), Failure> {
     let mut header = Vec::new();
-    if let Ok(mut body) = wait(store.read(id))? {
+    if let Ok(mut body) = wait(store.read(id)) {
         while header.len() < HEADER_OCTETS {
-            match wait(body.read(&mut header))? {
+            match wait(body.read(&mut header)) {
                 Ok(octets) if octets > 0 => {}
                 _ => break,
             }
@@ -128,10 +128,10 @@ fn envelope(store: &dyn MailStore, id: UniqueId) -> Result<(String, String), Fai
 pub(crate) fn show(id: &str, config: &Config, out: &Output) -> Result<ExitCode, Failure> {
     let id = parse_id(id)?;
     let store = open_existing_store(config)?;
-    let mut body = wait(store.read(id))?.map_err(|error| named(&error.into(), id))?;
+    let mut body = wait(store.read(id)).map_err(|error| named(&error.into(), id))?;
     let mut piece = Vec::new();
     if out.json() {
-        while wait(body.read(&mut piece))?? > 0 {}
+        while wait(body.read(&mut piece))? > 0 {}
         let value = json!({"id": id.to_string(), "message": String::from_utf8_lossy(&piece)});
         out.line(&value, "")?;
         return Ok(ExitCode::SUCCESS);
@@ -140,7 +140,7 @@ pub(crate) fn show(id: &str, config: &Config, out: &Output) -> Result<ExitCode, 
     let mut stdout = io::stdout().lock();
     loop {
         piece.clear();
-        if wait(body.read(&mut piece))?? == 0 {
+        if wait(body.read(&mut piece))? == 0 {
             break;
         }
         if terminal {
@@ -165,13 +165,13 @@ pub(crate) fn undelete(ids: &[String], config: &Config, out: &Output) -> Result<
     let mut lost = Vec::new();
     for id in ids {
         let id = parse_id(id)?;
-        match wait(store.message(id))?? {
+        match wait(store.message(id))? {
             Some(message) => by_mailbox.entry(message.mailbox).or_default().push(id),
             None => lost.push(id),
         }
     }
     for (mailbox, ids) in by_mailbox {
-        let back = wait(store.restore(mailbox, &ids))??;
+        let back = wait(store.restore(mailbox, &ids))?;
         for id in ids {
             if back.contains(&id) {
                 out.line(

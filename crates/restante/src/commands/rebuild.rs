@@ -9,18 +9,22 @@ use super::{open_existing_store, wait};
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::output::Output;
+use crate::units;
 
 /// Runs `restante rebuild`.
 pub(crate) fn run(config: &Config, out: &Output) -> Result<ExitCode, Failure> {
     let store = open_existing_store(config)?;
     store.rebuild(&mut |_| {})?;
-    let messages: u64 = wait(store.mailboxes())??
+    let messages: u64 = wait(store.mailboxes())?
         .iter()
         .map(|mailbox| mailbox.totals.count)
         .sum();
     out.line(
         &json!({"messages": messages}),
-        &format!("The index is made anew from the packs: {messages} messages."),
+        &format!(
+            "The index is made anew from the packs: {}.",
+            units::count(messages, "message")
+        ),
     )?;
     Ok(ExitCode::SUCCESS)
 }

@@ -15,9 +15,9 @@ use crate::units;
 /// Runs `restante status`. Exits 1 when the disk is below `min_free`.
 pub(crate) fn run(config: &Config, out: &Output) -> Result<ExitCode, Failure> {
     let data = config.data();
-    let users = open_directory(config)?.users()?;
     let store = open_existing_store(config)?;
-    let mailboxes = wait(store.mailboxes())??;
+    let users = open_directory(config)?.users()?;
+    let mailboxes = wait(store.mailboxes())?;
     let packs = folder_octets(&data.join("packs"))?;
     let index = file_octets(&data.join("index.db"));
     let disk = rustix::fs::statvfs(data).map_err(|error| {
@@ -30,13 +30,16 @@ pub(crate) fn run(config: &Config, out: &Output) -> Result<ExitCode, Failure> {
     let messages: u64 = mailboxes.iter().map(|mailbox| mailbox.totals.count).sum();
     let octets: u64 = mailboxes.iter().map(|mailbox| mailbox.totals.octets).sum();
     let full = free < config.min_free();
+    let lost = rescued(&data.join("lost+found"))?;
     out.line(
         &json!({
             "data": data, "users": users.len(), "messages": messages, "octets": octets,
             "packs": packs, "index": index, "free": free, "full": full,
+            "lost_and_found": lost,
         }),
         &format!(
-            "{messages} messages, {} of mail, in {}",
+            "{}, {} of mail, in {}",
+            units::count(messages, "message"),
             units::show_octets(octets),
             data.display()
         ),
@@ -53,9 +56,9 @@ pub(crate) fn run(config: &Config, out: &Output) -> Result<ExitCode, Failure> {
             .find(|user| user.name == mailbox.name)
             .and_then(|user| user.quota_octets);
         let line = format!(
-            "  {:<24} {:>8} messages  {:>10}{}",
+            "  {:<24} {:>16}  {:>10}{}",
             mailbox.name,
-            mailbox.totals.count,
+            units::count(mailbox.totals.count, "message"),
             units::show_octets(mailbox.totals.octets),
             quota.map_or(String::new(), |quota| format!(
                 " of {}",
@@ -74,6 +77,13 @@ pub(crate) fn run(config: &Config, out: &Output) -> Result<ExitCode, Failure> {
             units::show_octets(config.min_free())
         ))?;
     }
+    if lost > 0 {
+        out.people(&format!(
+            "Note: {} in {}: ends of packs that a crash left unfinished, or that were damaged. Look at them, then move them away.",
+            units::count(lost, "file"),
+            data.join("lost+found").display()
+        ))?;
+    }
     Ok(ExitCode::from(u8::from(full)))
 }
 
@@ -84,6 +94,18 @@ fn folder_octets(folder: &Path) -> Result<u64, Failure> {
         .flatten()
         .map(|entry| file_octets(&entry.path()))
         .sum())
+}
+
+/// How many files recovery has put aside.
+fn rescued(folder: &Path) -> Result<u64, Failure> {
+    match std::fs::read_dir(folder) {
+        Ok(entries) => Ok(entries.count() as u64),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(0),
+        Err(error) => Err(Failure::io(format_args!(
+            "cannot read {}",
+            folder.display()
+        ))(error)),
+    }
 }
 
 /// 0 for a file that has just gone: compaction goes on meanwhile.

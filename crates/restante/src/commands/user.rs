@@ -8,7 +8,7 @@ use restante_proto::Secret;
 use restante_store::MailStore;
 use serde_json::json;
 
-use super::{about, open_directory, open_existing_store, wait};
+use super::{about, open_directory, open_existing_directory, open_existing_store, wait};
 use crate::cli::User;
 use crate::config::Config;
 use crate::failure::Failure;
@@ -19,7 +19,10 @@ const PASSWORD_OCTETS_MAX: u64 = 1024;
 
 /// Runs `restante user …`.
 pub(crate) fn run(command: User, config: &Config, out: &Output) -> Result<ExitCode, Failure> {
-    let directory = open_directory(config)?;
+    let directory = match command {
+        User::Add { .. } => open_directory(config)?,
+        _ => open_existing_directory(config)?,
+    };
     match command {
         User::Add {
             name,
@@ -124,10 +127,10 @@ fn remove(
     let mut octets = 0;
     if config.data().join("packs").is_dir() {
         let store = open_existing_store(config)?;
-        match wait(store.find_mailbox(&mailbox))?? {
+        match wait(store.find_mailbox(&mailbox))? {
             Some(found) => {
                 octets = found.totals.octets;
-                wait(store.remove_mailbox(found.id, true))??;
+                wait(store.remove_mailbox(found.id, true))?;
             }
             None if user.is_none() => known(directory, name)?,
             None => {}

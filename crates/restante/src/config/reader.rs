@@ -16,6 +16,7 @@ pub(super) fn read(text: &str) -> (Typed, Vec<Mistake>) {
     let mut mistakes = Mistakes {
         text,
         found: Vec::new(),
+        taken: Vec::new(),
     };
     for error in errors {
         let at = error.span().map_or(0, |span| span.start);
@@ -63,7 +64,11 @@ pub(super) fn read(text: &str) -> (Typed, Vec<Mistake>) {
         "a time, such as \"7 days\" or \"12 hours\"",
         |value| units::duration_ms(value.as_str()?),
     );
-    typed.min_free = store.size("min_free");
+    typed.min_free = store.take(
+        "min_free",
+        "a size, such as \"100M\"; \"0\" for none",
+        |value| units::octets(value.as_str()?),
+    );
     store.finish();
     let mut limits = root.section("limits");
     typed.connections = limits.count("connections");
@@ -82,9 +87,18 @@ pub(super) fn read(text: &str) -> (Typed, Vec<Mistake>) {
 struct Mistakes<'t> {
     text: &'t str,
     found: Vec<Mistake>,
+    /// Where something listens already.
+    taken: Vec<Address>,
 }
 
 impl Mistakes<'_> {
+    /// Whether another listener has the place; port 0 is another one each time.
+    fn is_taken(&mut self, address: &Address) -> bool {
+        let taken = !matches!(address, Address::Tcp(_, 0)) && self.taken.contains(address);
+        self.taken.push(address.clone());
+        taken
+    }
+
     fn add(&mut self, at: usize, what: String, right: &str) {
         let before = self.text.get(..at).unwrap_or(self.text);
         self.found.push(Mistake {
@@ -186,20 +200,32 @@ impl<'t, 'm, 'i> Section<'t, 'm, 'i> {
     }
 
     fn size(&mut self, key: &'static str) -> Option<u64> {
-        self.take(key, "a size, such as \"500M\" or \"1G\"", |value| {
-            units::octets(value.as_str()?)
+        self.take(key, "a size above 0, such as \"500M\" or \"1G\"", |value| {
+            units::octets(value.as_str()?).filter(|octets| *octets > 0)
         })
     }
 
     fn addresses(&mut self, key: &'static str) -> Option<Vec<Address>> {
-        let right = "an array of \"host:port\" or \"unix:/path\", such as [\"127.0.0.1:1110\"]";
-        self.take(key, right, |value| {
-            value
-                .as_array()?
-                .iter()
-                .map(|item| Address::from_str(item.get_ref().as_str()?).ok())
-                .collect()
-        })
+        let right = "[\"127.0.0.1:1110\"]: an array of \"host:port\" or \"unix:/path\"";
+        let items = self.take(key, right, |value| {
+            let items = value.as_array()?.iter();
+            items
+                .map(|item| Some((item.span().start, item.get_ref().as_str()?.to_owned())))
+                .collect::<Option<Vec<_>>>()
+        })?;
+        let mut addresses = Vec::new();
+        for (at, text) in items {
+            let right = "\"host:port\", \"[ipv6]:port\" or \"unix:/path\"";
+            match Address::from_str(&text) {
+                Err(error) => self.mistakes.add(at, error.to_string(), right),
+                Ok(address) if self.mistakes.is_taken(&address) => {
+                    let what = format!("{text} is listened on already");
+                    self.mistakes.add(at, what, "each place once");
+                }
+                Ok(address) => addresses.push(address),
+            }
+        }
+        Some(addresses)
     }
 
     /// Reports the keys that nobody asked for.
@@ -252,6 +278,14 @@ mod tests {
         assert_eq!(lines, [1, 4, 5, 8, 9, 11], "{mistakes:#?}");
         assert_eq!(mistakes[0].right, "domains");
         assert!(mistakes[1].right.contains("[\"127.0.0.1:1110\"]"));
+    }
+
+    #[test]
+    fn each_address_is_told_apart() {
+        let text = "[pop3]\nlisten = [\"127.0.0.1:99999\", \"foo\"]\n[lmtp]\nlisten = [\"[::1]:24\",\n\"[::1]:24\"]\n";
+        let (_, mistakes) = read(text);
+        let lines: Vec<_> = mistakes.iter().map(|m| m.line).collect();
+        assert_eq!(lines, [2, 2, 5], "{mistakes:#?}");
     }
 
     #[test]

@@ -92,6 +92,8 @@ pub(super) fn announce(first: &FirstUser, config: &Config) -> Result<(), Failure
 }
 
 fn write_private(path: &PathBuf, text: &str) -> Result<(), Failure> {
+    // An older one is of a user who is gone.
+    let _was_not_there = std::fs::remove_file(path);
     let mut options = std::fs::OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
