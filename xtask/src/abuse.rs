@@ -212,7 +212,7 @@ fn at_once(program: &Program) -> Fallible<()> {
             .map(|_| {
                 scope.spawn(move || {
                     let mut pop = Pop::connect(port)?;
-                    pop.login("ann")?;
+                    pop.login("bob")?;
                     Ok(pop)
                 })
             })
@@ -234,23 +234,30 @@ fn at_once(program: &Program) -> Fallible<()> {
 
 fn guessing(program: &Program) -> Fallible<()> {
     let port = program.pop3;
-    let answered = AtomicU64::new(0);
+    let (judged, unheard) = (AtomicU64::new(0), AtomicU64::new(0));
     let done = AtomicBool::new(false);
     let seconds = 6;
     let beside = thread::scope(|scope| {
         for index in 0..16 {
+            let mut round = 0;
             // Half of them guess at a user who is there, half at one who is not.
             let user = if index % 2 == 0 {
                 "eve"
             } else {
                 "nobody-there"
             };
-            let (answered, done) = (&answered, &done);
+            let (judged, unheard, done) = (&judged, &unheard, &done);
             scope.spawn(move || {
                 while !done.load(Ordering::Relaxed) {
-                    let refused =
-                        sessions::guess(port, user, &format!("not-{PASSWORD}-{index}"), done);
-                    answered.fetch_add(refused, Ordering::Relaxed);
+                    let (heard, not) = sessions::guess(
+                        port,
+                        user,
+                        &format!("not-{PASSWORD}-{index}-{round}"),
+                        done,
+                    );
+                    round += 1;
+                    judged.fetch_add(heard, Ordering::Relaxed);
+                    unheard.fetch_add(not, Ordering::Relaxed);
                 }
             });
         }
@@ -261,10 +268,15 @@ fn guessing(program: &Program) -> Fallible<()> {
         done.store(true, Ordering::Relaxed);
         beside
     });
-    let refused = answered.load(Ordering::Relaxed);
+    let (refused, unheard) = (
+        judged.load(Ordering::Relaxed),
+        unheard.load(Ordering::Relaxed),
+    );
     let beside = beside
         .map_err(|error| format!("another user of the same address was shut out: {error}"))?;
-    println!("  {refused} guesses answered in {seconds} s; another user got in after {beside:?}");
+    println!(
+        "  {refused} passwords judged in {seconds} s, {unheard} turned away; another user got in after {beside:?}"
+    );
     // About 5 a second, and a first handful that comes before anything is suspicious.
     if refused > seconds * 5 + 20 {
         return fail(format!("{refused} guesses in {seconds} s"));

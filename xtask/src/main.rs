@@ -8,10 +8,10 @@
     reason = "a chore talks to who started it"
 )]
 
+mod abuse;
 mod bench;
 // The one corpus of the tests, taken as source: a crate that does not compile must not keep this
 // program from saying so.
-mod abuse;
 #[path = "../../crates/testkit/src/corpus.rs"]
 #[allow(
     dead_code,
@@ -51,6 +51,8 @@ cargo xtask setup                  install what the tests need, or say what to t
 cargo xtask test [--quick] [STEP]… fmt, clippy, deny, docs, tests, then the program against the world
                                    --quick: fewer messages, kills and sessions
                                    STEP: fmt clippy deny docs tests interop crash abuse
+cargo xtask bench server [--runs N] [--only ROW]… [--quick] [--write]
+                                   ours beside Dovecot and a null server; --write: docs/benchmarks.md
 ";
 
 fn main() -> ExitCode {

@@ -181,22 +181,25 @@ pub(super) fn flood(port: u16, many: usize, done: &AtomicBool) -> usize {
     answered
 }
 
-/// Guesses on one connection until it closes or time is up; returns how many guesses were answered.
-pub(super) fn guess(port: u16, user: &str, password: &str, done: &AtomicBool) -> u64 {
-    let mut answered = 0;
+/// Guesses on one connection, each time another password that begins with `password`, until it closes
+/// or time is up. Returns how many passwords were judged
+/// (RFC 3206 §3: `[AUTH]`), and how many were turned away unheard.
+pub(super) fn guess(port: u16, user: &str, password: &str, done: &AtomicBool) -> (u64, u64) {
+    let (mut judged, mut unheard) = (0, 0);
     let Ok(mut pop) = Pop::connect(port) else {
-        return 0;
+        return (0, 0);
     };
     // Whoever waits longer for an answer sees the end of the test first.
     let _patience = pop.patience(Duration::from_secs(4));
     while !done.load(Ordering::Relaxed) {
         let sent = pop
             .command(&format!("USER {user}"))
-            .and_then(|_| pop.send(format!("PASS {password}\r\n").as_bytes()));
+            .and_then(|_| pop.send(format!("PASS {password}-{judged}-{unheard}\r\n").as_bytes()));
         match sent.and_then(|()| pop.line()) {
-            Ok(line) if line.starts_with(b"-ERR") => answered += 1,
+            Ok(line) if line.starts_with(b"-ERR [AUTH]") => judged += 1,
+            Ok(line) if line.starts_with(b"-ERR [") => unheard += 1,
             _ => break,
         }
     }
-    answered
+    (judged, unheard)
 }

@@ -11,7 +11,7 @@ use rustls::ClientConfig;
 use super::client::{Buffer, Client, Target};
 use super::mailset::{Mailbox, Mailsets, without_cr};
 use crate::dovecot::Dovecot;
-use crate::process::{Running, free_port};
+use crate::process::{Running, free_port, run};
 use crate::program::{PASSWORD, Program};
 use crate::{Fallible, fail, pop};
 
@@ -48,6 +48,7 @@ impl Peers {
     pub(super) fn start(binary: &Path, quick: bool) -> Fallible<Self> {
         let sets = Mailsets::new(quick);
         let mut ours = Program::new(binary, "bench")?;
+        leaf_certificate(&ours)?;
         let dovecot = dovecot(&sets, &ours)?;
         let begun = Instant::now();
         for mailbox in sets.filled() {
@@ -176,6 +177,29 @@ impl Peers {
 fn names(sets: &Mailsets) -> impl Iterator<Item = String> + '_ {
     let filled = sets.filled().map(|mailbox| mailbox.user.clone());
     filled.chain(sets.receivers.iter().cloned())
+}
+
+/// A P-256 certificate that is no authority's: rustls takes no other from a server.
+fn leaf_certificate(ours: &Program) -> Fallible<()> {
+    let mut command = Command::new("openssl");
+    command
+        .args([
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:P-256",
+        ])
+        .args(["-nodes", "-days", "30", "-subj", "/CN=localhost"])
+        .args(["-addext", "subjectAltName=DNS:localhost"])
+        .args(["-addext", "basicConstraints=critical,CA:FALSE", "-out"])
+        .arg(ours.certificate())
+        .arg("-keyout")
+        .arg(ours.path("key.pem"));
+    let said = run(&mut command, b"", Duration::from_secs(30))?.ok("openssl req")?;
+    drop(said);
+    Ok(())
 }
 
 /// Dovecot compares the password in clear and remembers logins: no hashing slows it down. Ours reads

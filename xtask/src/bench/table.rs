@@ -33,8 +33,6 @@ impl Goal {
 #[derive(Debug)]
 pub(super) struct Row {
     number: &'static str,
-    /// The name that `--only` takes.
-    pub(super) name: &'static str,
     what: String,
     unit: &'static str,
     /// Medians, as in [`PEERS`].
@@ -59,7 +57,6 @@ pub(super) fn median(values: &[f64]) -> f64 {
 impl Row {
     pub(super) fn new(
         number: &'static str,
-        name: &'static str,
         what: &str,
         unit: &'static str,
         samples: &[Vec<f64>; 3],
@@ -71,7 +68,6 @@ impl Row {
         let most = ours.iter().copied().max_by(f64::total_cmp);
         let row = Self {
             number,
-            name,
             what: what.to_owned(),
             unit,
             values: PEERS.map(|peer| (!of(peer).is_empty()).then(|| median(of(peer)))),
@@ -190,7 +186,7 @@ mod tests {
 
     fn row(ours: f64, goal: Goal) -> Row {
         let samples = [vec![100.0], vec![10.0], vec![ours]];
-        Row::new("1", "sessions", "x", "sessions/s", &samples, goal)
+        Row::new("1", "x", "sessions/s", &samples, goal)
     }
 
     #[test]
