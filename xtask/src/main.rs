@@ -10,7 +10,6 @@
 
 mod abuse;
 mod bench;
-mod bench;
 // The one corpus of the tests, taken as source: a crate that does not compile must not keep this
 // program from saying so.
 #[path = "../../crates/testkit/src/corpus.rs"]
@@ -51,10 +50,7 @@ const USAGE: &str = "\
 cargo xtask setup                  install what the tests need, or say what to type
 cargo xtask test [--quick] [STEP]… fmt, clippy, deny, docs, tests, then the program against the world
                                    --quick: fewer messages, kills and sessions
-                                   STEP: fmt clippy deny docs tests interop crash abuse, and
-                                   control (the clients against Dovecot)
-cargo xtask bench server [--runs N] [--only ROW]… [--write]
-                                   ours, Dovecot and a server that stores nothing; --write into docs/
+                                   STEP: fmt clippy deny docs tests interop crash abuse
 cargo xtask bench server [--runs N] [--only ROW]… [--quick] [--write]
                                    ours beside Dovecot and a null server; --write: docs/benchmarks.md
 ";
@@ -65,8 +61,6 @@ fn main() -> ExitCode {
     let done = match words.as_slice() {
         ["setup"] => setup::run().map(|()| true),
         ["test", rest @ ..] => steps::test(rest),
-        ["bench", "server", rest @ ..] => bench::server(rest),
-        ["null-server", rest @ ..] => null_server(rest).map(|()| true),
         ["bench", rest @ ..] => bench::run(rest),
         _ => {
             eprint!("{USAGE}");
@@ -81,16 +75,6 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-/// The benchmark starts itself as one of its peers: FOLDER, the ports of POP3, POP3S and LMTP, and whether
-/// the large messages are wanted.
-fn null_server(words: &[&str]) -> Fallible<()> {
-    let [folder, pop3, pop3s, lmtp, with_big] = words else {
-        return fail("null-server is for the benchmark alone");
-    };
-    let ports = [pop3.parse()?, pop3s.parse()?, lmtp.parse()?];
-    bench::null::serve(Path::new(folder), ports, with_big.parse()?)
 }
 
 /// The workspace's folder.

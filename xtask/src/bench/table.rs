@@ -1,136 +1,206 @@
-//! The table, for people: markdown.
+//! Rows, goals, and the table in Markdown.
 
-use std::fmt::Write;
-use std::fs;
+use std::fmt::Write as _;
 
-use super::peers::{IDLE, Medians};
-use super::rows::{Goal, Row};
+use super::peers::{PEERS, Peer};
 
-fn number(value: Option<f64>) -> String {
-    match value {
-        None => "–".to_owned(),
-        Some(value) if value >= 1_000.0 => format!("{value:.0}"),
-        Some(value) if value >= 10.0 => format!("{value:.1}"),
-        Some(value) => format!("{value:.3}"),
+/// What a row has to reach.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Goal {
+    /// It is only shown.
+    None,
+    /// So many times the null server.
+    NullTimes(f64),
+    /// So many times Dovecot.
+    DovecotTimes(f64),
+    /// Both.
+    Both(f64, f64),
+    /// In the row's unit.
+    AtMost(f64),
+    /// In the row's unit.
+    AtLeast(f64),
+}
+
+impl Goal {
+    pub(super) fn times(null: Option<f64>, dovecot: f64) -> Self {
+        null.map_or(Self::DovecotTimes(dovecot), |null| {
+            Self::Both(null, dovecot)
+        })
     }
 }
 
-fn ratio(ours: Option<f64>, other: Option<f64>, more_is_better: bool) -> Option<f64> {
-    let (ours, other) = (ours?, other?);
-    Some(if more_is_better {
-        ours / other
-    } else {
-        other / ours
-    })
+/// One line of the table.
+#[derive(Debug)]
+pub(super) struct Row {
+    number: &'static str,
+    what: String,
+    unit: &'static str,
+    /// Medians, as in [`PEERS`].
+    values: [Option<f64>; 3],
+    /// Least and most of ours.
+    range: Option<(f64, f64)>,
+    goal: Goal,
 }
 
-/// Whether ours reached the row's goal.
-pub(super) fn reached(row: &Row, [null, dovecot, ours]: &Medians) -> bool {
-    let Goal {
-        of_null,
-        of_dovecot,
-        at_most,
-    } = row.goal;
-    let more = row.what.more_is_better();
-    let at_least = |other: &Option<f64>, goal: Option<f64>| {
-        goal.is_none_or(|goal| ratio(*ours, *other, more).is_some_and(|ratio| ratio >= goal))
+/// The middle one.
+pub(super) fn median(values: &[f64]) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let middle = sorted.len() / 2;
+    match sorted.len() {
+        0 => f64::NAN,
+        n if n % 2 == 0 => (sorted[middle - 1] + sorted[middle]) / 2.0,
+        _ => sorted[middle],
+    }
+}
+
+impl Row {
+    pub(super) fn new(
+        number: &'static str,
+        what: &str,
+        unit: &'static str,
+        samples: &[Vec<f64>; 3],
+        goal: Goal,
+    ) -> Self {
+        let of = |peer: Peer| &samples[peer as usize];
+        let ours = of(Peer::Ours);
+        let least = ours.iter().copied().min_by(f64::total_cmp);
+        let most = ours.iter().copied().max_by(f64::total_cmp);
+        let row = Self {
+            number,
+            what: what.to_owned(),
+            unit,
+            values: PEERS.map(|peer| (!of(peer).is_empty()).then(|| median(of(peer)))),
+            range: least.zip(most),
+            goal,
+        };
+        println!("  {}", row.line());
+        row
+    }
+
+    fn value(&self, peer: Peer) -> Option<f64> {
+        self.values[peer as usize]
+    }
+
+    fn ratio(&self, peer: Peer) -> Option<f64> {
+        Some(self.value(Peer::Ours)? / self.value(peer)?)
+    }
+
+    /// `None` where there is no goal.
+    pub(super) fn reached(&self) -> Option<bool> {
+        let ours = self.value(Peer::Ours)?;
+        let null = || self.ratio(Peer::Null);
+        let dovecot = || self.ratio(Peer::Dovecot);
+        Some(match self.goal {
+            Goal::None => return None,
+            Goal::NullTimes(times) => null()? >= times,
+            Goal::DovecotTimes(times) => dovecot()? >= times,
+            Goal::Both(of_null, of_dovecot) => null()? >= of_null && dovecot()? >= of_dovecot,
+            Goal::AtMost(bound) => ours <= bound,
+            Goal::AtLeast(bound) => ours >= bound,
+        })
+    }
+
+    fn goal(&self) -> String {
+        match self.goal {
+            Goal::None => "–".to_owned(),
+            Goal::NullTimes(times) => format!("≥ {times} of null"),
+            Goal::DovecotTimes(times) => format!("≥ {times} × Dovecot"),
+            Goal::Both(null, dovecot) => format!("≥ {null} of null, ≥ {dovecot} × Dovecot"),
+            Goal::AtMost(bound) => format!("≤ {bound} {}", self.unit),
+            Goal::AtLeast(bound) => format!("≥ {bound} {}", self.unit),
+        }
+    }
+
+    fn line(&self) -> String {
+        let cell = |value: Option<f64>| value.map_or("–".to_owned(), short);
+        let range = match self.range {
+            Some((least, most)) if least < most => format!(" ({}–{})", short(least), short(most)),
+            _ => String::new(),
+        };
+        let reached = match self.reached() {
+            None => "–",
+            Some(true) => "yes",
+            Some(false) => "**no**",
+        };
+        format!(
+            "| {} | {}, {} | {} | {} | {}{range} | {} | {} | {} | {reached} |",
+            self.number,
+            self.what,
+            self.unit,
+            cell(self.value(Peer::Null)),
+            cell(self.value(Peer::Dovecot)),
+            cell(self.value(Peer::Ours)),
+            cell(self.ratio(Peer::Null)),
+            cell(self.ratio(Peer::Dovecot)),
+            self.goal(),
+        )
+    }
+
+    /// Why the row is missed, if it is and we know.
+    fn why(&self) -> Option<String> {
+        let missed = self.reached() == Some(false);
+        let (_, text) = super::why::WHY
+            .iter()
+            .find(|(number, _)| *number == self.number)?;
+        missed.then(|| format!("- **Row {}.** {text}", self.number))
+    }
+}
+
+/// Three digits that matter.
+fn short(value: f64) -> String {
+    let digits = match value.abs() {
+        v if v >= 100.0 => 0,
+        v if v >= 10.0 => 1,
+        v if v >= 1.0 => 2,
+        _ => 3,
     };
-    at_least(null, of_null)
-        && at_least(dovecot, of_dovecot)
-        && at_most.is_none_or(|most| ours.is_some_and(|n| n <= most))
+    format!("{value:.digits$}")
 }
 
-fn goal(row: &Row) -> String {
-    let Goal {
-        of_null,
-        of_dovecot,
-        at_most,
-    } = row.goal;
-    let mut parts = Vec::new();
-    parts.extend(of_null.map(|part| format!("≥ {part} null")));
-    parts.extend(of_dovecot.map(|times| format!("≥ {times} × Dovecot")));
-    parts.extend(at_most.map(|most| format!("≤ {most}")));
-    parts.join(", ")
-}
-
-/// One row as a line, for who watches.
-pub(super) fn line(row: &Row, result: &Medians) -> String {
-    let [null, dovecot, ours] = result.map(number);
-    format!(
-        "null {null}, Dovecot {dovecot}, restante {ours} {}",
-        row.unit
-    )
-}
-
-/// The whole file.
-pub(super) fn markdown(
-    results: &[(&Row, Medians)],
-    versions: &str,
-    runs: usize,
-    words: &[&str],
-) -> String {
-    let mut text = format!(
-        "# Benchmarks\n\n\
-         `cargo xtask bench server{}{}` on {}, {} {versions}; {runs} runs each, everyone in turn, the median counts.\n\n\
-         Dovecot runs as its documentation advises for speed (`xtask/src/dovecot.conf`), on Maildir. *null* is a server\n\
-         that answers from memory and stores nothing: the ceiling of the harness, which takes its share of the same\n\
-         processors. Everyone has the same messages, the same password hashes (SHA512-CRYPT), a P-256 certificate, and\n\
-         16 connections at a time in the session rows, over 2,000 users. Memory is the growth of the proportional set\n\
-         size of all processes over {IDLE} connections. The first login after a restart checks a password hash.\n\
-         The last two columns are how many times better than the null server and Dovecot restante is.\n\n\
-         | what | unit | null | Dovecot | restante | goal | reached | of null | of Dovecot |\n\
-         |---|---|---:|---:|---:|---|---|---:|---:|\n",
-        if words.is_empty() { "" } else { " " },
-        words.join(" "),
-        machine(),
-        fs::read_to_string("/proc/sys/kernel/osrelease")
-            .map(|k| format!("Linux {};", k.trim()))
-            .unwrap_or_default(),
+/// The table, and a paragraph for each row that is missed.
+pub(super) fn markdown(rows: &[Row]) -> String {
+    let mut out = String::from(
+        "| # | what, unit | null | Dovecot | ours (range) | ours ÷ null | ours ÷ Dovecot | goal | reached |\n\
+         |---|---|---:|---:|---:|---:|---:|---|---|\n",
     );
-    for (row, result) in results {
-        let [null, dovecot, ours] = *result;
-        let more = row.what.more_is_better();
-        let goal = goal(row);
-        let verdict = match (goal.is_empty(), reached(row, result)) {
-            (true, _) => "",
-            (false, true) => "yes",
-            (false, false) => "**no**",
-        };
-        let times = |other| {
-            ratio(ours, other, more).map_or("–".to_owned(), |ratio| format!("{ratio:.2}"))
-        };
-        // Writing to a String cannot fail.
-        let _written = writeln!(
-            text,
-            "| {} | {} | {} | {} | {} | {goal} | {verdict} | {} | {} |",
-            row.title,
-            row.unit,
-            number(null),
-            number(dovecot),
-            number(ours),
-            times(null),
-            times(dovecot),
+    for row in rows {
+        out.push_str(&row.line());
+        out.push('\n');
+    }
+    let missed: Vec<String> = rows.iter().filter_map(Row::why).collect();
+    if !missed.is_empty() {
+        // Writing to a string cannot fail.
+        let _written = write!(
+            out,
+            "\n## What is missed, and why\n\n{}\n",
+            missed.join("\n")
         );
     }
-    text
+    out
 }
 
-fn machine() -> String {
-    let cpu = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = cpu
-        .lines()
-        .find_map(|line| line.strip_prefix("model name")?.split_once(": "));
-    let cores = cpu
-        .lines()
-        .filter(|line| line.starts_with("processor"))
-        .count();
-    let memory = fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let kib = memory
-        .lines()
-        .find_map(|line| line.strip_prefix("MemTotal:")?.trim().strip_suffix(" kB"));
-    let gib = kib.and_then(|n| n.parse::<u64>().ok()).unwrap_or(0) >> 20;
-    format!(
-        "{cores} × {}, {gib} GiB",
-        model.map_or("unknown processor", |(_, name)| name)
-    )
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(ours: f64, goal: Goal) -> Row {
+        let samples = [vec![100.0], vec![10.0], vec![ours]];
+        Row::new("1", "x", "sessions/s", &samples, goal)
+    }
+
+    #[test]
+    fn both_ratios_have_to_be_reached() {
+        let goal = Goal::times(Some(0.75), 5.0);
+        assert_eq!(row(75.0, goal).reached(), Some(true));
+        assert_eq!(row(74.0, goal).reached(), Some(false));
+        assert_eq!(row(1.0, Goal::None).reached(), None);
+        assert_eq!(row(8.1, Goal::AtMost(8.0)).reached(), Some(false));
+    }
+
+    #[test]
+    fn the_median_is_the_middle_one() {
+        assert_eq!(median(&[5.0, 1.0, 3.0]), 3.0);
+        assert_eq!(median(&[5.0, 1.0]), 3.0);
+    }
 }
