@@ -6,9 +6,9 @@ use std::process::ExitCode;
 
 use clap::CommandFactory;
 
-use crate::cli::{Cli, Command, Global, Import};
+use crate::cli::{Cli, Command, Global, Import, User};
 use crate::failure::Failure;
-use crate::output;
+use crate::{commands, output};
 
 /// Asks which door, and goes through it. Off a terminal it prints the help and exits 64.
 pub(crate) fn offer(global: &Global) -> Result<ExitCode, Failure> {
@@ -30,13 +30,23 @@ pub(crate) fn offer(global: &Global) -> Result<ExitCode, Failure> {
             if path.is_empty() {
                 return Ok(ExitCode::SUCCESS);
             }
+            let into = if into.is_empty() {
+                "me".to_owned()
+            } else {
+                into
+            };
+            if !is_known(&into, global)? {
+                out.people(&format!("There is no user {into} yet; here it is made."))?;
+                let add = User::Add {
+                    name: into.clone(),
+                    password_stdin: false,
+                    quota: None,
+                };
+                crate::run_command(Command::User(add), global)?;
+            }
             let import = Import {
                 paths: vec![PathBuf::from(path)],
-                into: if into.is_empty() {
-                    "me".to_owned()
-                } else {
-                    into
-                },
+                into,
                 duplicates: false,
             };
             crate::run_command(Command::Import(import), global)
@@ -47,6 +57,13 @@ pub(crate) fn offer(global: &Global) -> Result<ExitCode, Failure> {
             "there are two doors: 1 and 2; restante --help tells all".to_owned(),
         )),
     }
+}
+
+fn is_known(name: &str, global: &Global) -> Result<bool, Failure> {
+    let config = crate::configuration(global)?;
+    Ok(commands::open_directory(&config)?
+        .find_user(name)?
+        .is_some())
 }
 
 fn ask(question: &str) -> Result<String, Failure> {

@@ -18,9 +18,11 @@ pub(crate) fn start(verbose: u8, serve: bool) {
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_target(false);
-    if std::io::stderr().is_terminal() {
-        builder.compact().init();
+    let started = if std::io::stderr().is_terminal() {
+        builder.compact().try_init()
     } else {
-        builder.json().flatten_event(true).init();
-    }
+        builder.json().flatten_event(true).try_init()
+    };
+    // Started already: a door leads through more than one command.
+    let _goes_on = started;
 }

@@ -47,6 +47,18 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
     run_command(command, &cli.global)
 }
 
+/// What the command line, the environment and the file come to.
+fn configuration(global: &Global) -> Result<config::Config, Failure> {
+    let overrides = config::Overrides {
+        config: global.config.clone(),
+        data: global.data.clone(),
+    };
+    Ok(config::load(
+        &overrides,
+        &config::Origin::from_environment(),
+    )?)
+}
+
 /// Runs one command, as typed or as chosen at a door.
 fn run_command(command: Command, global: &Global) -> Result<ExitCode, Failure> {
     match &command {
@@ -54,11 +66,7 @@ fn run_command(command: Command, global: &Global) -> Result<ExitCode, Failure> {
         Command::Man { command } => return commands::about::man(command.as_deref()),
         _ => {}
     }
-    let overrides = config::Overrides {
-        config: global.config.clone(),
-        data: global.data.clone(),
-    };
-    let config = config::load(&overrides, &config::Origin::from_environment())?;
+    let config = configuration(global)?;
     logging::start(global.verbose, matches!(command, Command::Serve));
     let out = output::Output::new(global.json);
     match command {
