@@ -16,7 +16,7 @@ use crate::random::{Random, seed};
 use crate::tally::Cases;
 use crate::{Fallible, fail};
 
-use model::Model;
+use model::{Found, Model};
 
 const USERS: usize = 4;
 const POPPERS: usize = 3;
@@ -73,7 +73,7 @@ fn user(index: usize) -> String {
 }
 
 /// Every message of every user: unique-id and octets.
-fn look(program: &Program) -> Fallible<Vec<Vec<(String, Vec<u8>)>>> {
+fn look(program: &Program) -> Fallible<Vec<Found>> {
     let mut all = Vec::new();
     for index in 0..USERS {
         let mut pop = Pop::connect(program.pop3)?;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use rustls::{ClientConfig, RootCertStore};
 
 use crate::program::PASSWORD;
 
@@ -16,15 +16,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// What one read takes.
 const READ_OCTETS: usize = 32 * 1024;
 
-/// Plain or TLS.
-enum Link {
-    Plain(TcpStream),
-    Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
-}
-
 /// One connection.
 pub(crate) struct Pop {
-    link: Link,
+    socket: TcpStream,
     /// Octets that were read lie from `at` to `end`.
     got: Vec<u8>,
     at: usize,
@@ -67,45 +61,21 @@ impl Pop {
         socket.set_read_timeout(Some(PATIENCE))?;
         socket.set_write_timeout(Some(PATIENCE))?;
         Ok(Self {
-            link: Link::Plain(socket),
+            socket,
             got: Vec::new(),
             at: 0,
             end: 0,
         })
     }
 
-    /// Connects with TLS and reads the greeting.
-    pub(crate) fn connect_tls(port: u16, config: &Arc<ClientConfig>) -> io::Result<Self> {
-        let mut pop = Self::open(port)?;
-        pop.handshake(config)?;
-        pop.expect_ok("greeting")?;
-        Ok(pop)
-    }
-
-    fn handshake(&mut self, config: &Arc<ClientConfig>) -> io::Result<()> {
-        let name = "localhost".try_into().map_err(io::Error::other)?;
-        let session = ClientConnection::new(Arc::clone(config), name).map_err(io::Error::other)?;
-        let Link::Plain(socket) = &self.link else {
-            return Err(io::Error::other("TLS twice"));
-        };
-        self.link = Link::Tls(Box::new(StreamOwned::new(session, socket.try_clone()?)));
-        Ok(())
-    }
-
     /// How long a read waits before it fails.
     pub(crate) fn patience(&self, limit: Duration) -> io::Result<()> {
-        match &self.link {
-            Link::Plain(socket) => socket.set_read_timeout(Some(limit)),
-            Link::Tls(stream) => stream.sock.set_read_timeout(Some(limit)),
-        }
+        self.socket.set_read_timeout(Some(limit))
     }
 
     /// Sends bytes as they are.
     pub(crate) fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
-        match &mut self.link {
-            Link::Plain(socket) => socket.write_all(bytes),
-            Link::Tls(stream) => stream.write_all(bytes).and_then(|()| stream.flush()),
-        }
+        self.socket.write_all(bytes)
     }
 
     fn fill(&mut self) -> io::Result<()> {
@@ -119,10 +89,7 @@ impl Pop {
             self.got.resize((self.got.len() * 2).max(READ_OCTETS), 0);
         }
         let room = &mut self.got[self.end..];
-        let read = match &mut self.link {
-            Link::Plain(socket) => socket.read(room)?,
-            Link::Tls(stream) => stream.read(room)?,
-        };
+        let read = self.socket.read(room)?;
         self.end += read;
         if read == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());

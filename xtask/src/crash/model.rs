@@ -18,6 +18,9 @@ struct Quit {
     acknowledged: bool,
 }
 
+/// A mailbox as it is found: unique-ids and messages.
+pub(crate) type Found = Vec<(String, Vec<u8>)>;
+
 /// What was promised, over all rounds.
 #[derive(Default)]
 pub(crate) struct Model {
@@ -90,7 +93,7 @@ impl Model {
     }
 
     /// Holds what is there, user by user, against what was promised.
-    pub(crate) fn check(&mut self, found: Vec<Vec<(String, Vec<u8>)>>) -> Result<(), String> {
+    pub(crate) fn check(&mut self, found: Vec<Found>) -> Result<(), String> {
         let present: HashSet<&String> = found.iter().flatten().map(|(id, _)| id).collect();
         let many: usize = found.iter().map(Vec::len).sum();
         if present.len() != many {

@@ -29,6 +29,9 @@ pub(crate) struct Job<'a> {
     pub(crate) messages: usize,
 }
 
+/// From messages, with a folder to work in.
+type Rewrite = fn(&[Mail], &Path) -> Fallible<Vec<Mail>>;
+
 /// A client, the ways it knows, and what it does to a message.
 pub(crate) struct Client {
     pub(crate) name: &'static str,
@@ -38,7 +41,7 @@ pub(crate) struct Client {
     /// learnt from what it does to Dovecot's, with `cargo xtask test control`.
     pub(crate) form: fn(&[u8]) -> Vec<u8>,
     /// Where a client writes messages anew: what it makes of those that went in.
-    pub(crate) rewrites: Option<fn(&[Mail], &Path) -> Fallible<Vec<Mail>>>,
+    pub(crate) rewrites: Option<Rewrite>,
 }
 
 /// Debian's `nobody`.

@@ -48,6 +48,9 @@ pub(crate) fn run_all(binary: &Path, cases: &mut Cases) {
     cases.case("packs are an mbox that zstdcat and Python read", || {
         packs(&program)
     });
+    cases.case("SIGHUP: a new user of the password file can log in", || {
+        hang_up(&mut program)
+    });
     if rustix::process::geteuid().is_root() {
         postfix_cases(&program, cases);
     } else {
@@ -59,6 +62,22 @@ pub(crate) fn run_all(binary: &Path, cases: &mut Cases) {
         program.healthy()?;
         program.stop()
     });
+}
+
+fn hang_up(program: &mut Program) -> Fallible<()> {
+    if Pop::connect(program.pop3)?.login("new").is_ok() {
+        return fail("a user who is not there yet got in");
+    }
+    program.password_file(["new".to_owned()].into_iter())?;
+    program.hang_up()?;
+    let end = Instant::now() + LIMIT;
+    while let Err(error) = Pop::connect(program.pop3)?.login("new") {
+        if Instant::now() > end {
+            return fail(format!("the new user does not get in: {error}"));
+        }
+        std::thread::sleep(Duration::from_millis(500));
+    }
+    Ok(())
 }
 
 fn swaks_command(to: &[String], recipient: &str, subject: &str) -> Command {
