@@ -40,8 +40,12 @@ pub(crate) enum Fault {
     Nul,
     MissingArgument,
     ExtraArgument,
-    /// An argument that must be a number is not 1*DIGIT.
+    /// More than one space before an argument.
+    ExtraSpace,
+    /// A message-number is not 1*DIGIT.
     NotANumber,
+    /// TOP's number of lines is not 1*DIGIT.
+    NotLines,
 }
 
 /// Reads a line without its line end. A NUL anywhere is an error, so that nothing after it can be
@@ -105,39 +109,53 @@ fn none<'a>(rest: Option<&[u8]>, command: Command<'a>) -> Result<Command<'a>, Fa
 }
 
 fn required(rest: Option<&[u8]>) -> Result<Number, Fault> {
-    number(trimmed(rest)).map(Number)
+    let [number] = words(trimmed(rest))?;
+    digits(number).map(Number).ok_or(Fault::NotANumber)
 }
 
 fn optional(rest: Option<&[u8]>) -> Result<Option<Number>, Fault> {
     match trimmed(rest) {
         [] => Ok(None),
-        digits => number(digits).map(|n| Some(Number(n))),
+        _ => required(rest).map(Some),
+    }
+}
+
+/// Exactly `N` arguments, one space between them.
+fn words<const N: usize>(rest: &[u8]) -> Result<[&[u8]; N], Fault> {
+    let mut words = [&b""[..]; N];
+    let mut count = 0;
+    for word in rest.split(|&b| b == b' ').filter(|_| !rest.is_empty()) {
+        if word.is_empty() {
+            return Err(Fault::ExtraSpace);
+        }
+        *words.get_mut(count).ok_or(Fault::ExtraArgument)? = word;
+        count += 1;
+    }
+    if count == N {
+        Ok(words)
+    } else {
+        Err(Fault::MissingArgument)
     }
 }
 
 /// 1*DIGIT. What does not fit 64 bits is as far out of range as the largest number that does.
-fn number(digits: &[u8]) -> Result<u64, Fault> {
-    if digits.is_empty() {
-        return Err(Fault::MissingArgument);
-    }
+fn digits(word: &[u8]) -> Option<u64> {
     let mut value = 0u64;
-    for digit in digits {
+    for digit in word {
         if !digit.is_ascii_digit() {
-            return Err(Fault::NotANumber);
+            return None;
         }
         value = value
             .saturating_mul(10)
             .saturating_add(u64::from(digit - b'0'));
     }
-    Ok(value)
+    Some(value)
 }
 
 fn top(rest: &[u8]) -> Result<Command<'_>, Fault> {
-    let Some(space) = memchr::memchr(b' ', rest) else {
-        return Err(Fault::MissingArgument);
-    };
-    let message = number(&rest[..space])?;
-    let lines = number(&rest[space + 1..])?;
+    let [message, lines] = words(rest)?;
+    let message = digits(message).ok_or(Fault::NotANumber)?;
+    let lines = digits(lines).ok_or(Fault::NotLines)?;
     Ok(Command::Top(Number(message), lines))
 }
 
@@ -192,18 +210,23 @@ mod tests {
         for line in [
             &b"RETR +1"[..],
             b"RETR -1",
-            b"RETR  1",
-            b"RETR 1 2",
             b"RETR 1\t",
             b"RETR 0x1",
             b"RETR 1\r",
             b"RETR \xd9\xa1",
-            b"LIST  1",
             b"UIDL a",
-            b"TOP 1 -1",
-            b"TOP 1 2 3",
+            b"TOP a b",
         ] {
             assert_eq!(parse(line), Err(Fault::NotANumber), "{line:?}");
+        }
+        for line in [&b"TOP 1 -1"[..], b"TOP 1 x"] {
+            assert_eq!(parse(line), Err(Fault::NotLines), "{line:?}");
+        }
+        for line in [&b"RETR 1 2"[..], b"LIST 1 2", b"TOP 1 2 3", b"TOP 1 1 1"] {
+            assert_eq!(parse(line), Err(Fault::ExtraArgument), "{line:?}");
+        }
+        for line in [&b"RETR  1"[..], b"LIST  1", b"TOP  1 0", b"TOP 1  1"] {
+            assert_eq!(parse(line), Err(Fault::ExtraSpace), "{line:?}");
         }
         for line in [&b"RETR"[..], b"RETR ", b"DELE", b"TOP 1", b"TOP 1 "] {
             assert_eq!(parse(line), Err(Fault::MissingArgument), "{line:?}");

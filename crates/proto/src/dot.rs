@@ -1,13 +1,12 @@
 //! Message bodies as POP3's multi-line responses carry them: RFC 1939 §3.
 //!
 //! [`Encoder`] makes CRLF line ends, stuffs dots and terminates; [`Decoder`] undoes the stuffing and
-//! finds the end. Both stream, in pieces of any size.
+//! finds the end. Both stream, in pieces of any size. The server needs the encoder alone; the decoder
+//! is there for clients.
 
-mod count;
 mod decoder;
 mod encoder;
 
-pub use count::{WireCounter, wire_octets};
 pub use decoder::{Decoder, LineEnds};
 pub use encoder::Encoder;
 

@@ -25,6 +25,10 @@ pub const OUTPUT_OCTETS: usize = 64 * 1024;
 /// is closed: nobody who speaks POP3 sends so many.
 pub const BAD_COMMANDS: u8 = 20;
 
+/// Failed logins of a session, whatever comes between them, at which it is closed: whoever guesses
+/// passwords has to connect anew, and nobody types so many.
+pub const FAILED_LOGINS: u8 = 10;
+
 /// A unique-id (RFC 1939 §7 UIDL: 1 to 70 characters).
 pub const UNIQUE_ID_OCTETS: usize = 70;
 

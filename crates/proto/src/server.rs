@@ -21,7 +21,9 @@ pub use deletions::Deletions;
 pub use failure::Failure;
 
 use crate::input::{Input, Taken};
-use crate::limits::{BAD_COMMANDS, COMMAND_LINE_OCTETS, OUTPUT_OCTETS, UNIQUE_ID_OCTETS};
+use crate::limits::{
+    BAD_COMMANDS, COMMAND_LINE_OCTETS, FAILED_LOGINS, OUTPUT_OCTETS, UNIQUE_ID_OCTETS,
+};
 use crate::{Secret, reply};
 use authorization::{Authorization, Checking};
 use failure::Asked;
@@ -197,6 +199,9 @@ pub struct Session {
     input: Input,
     settings: Settings,
     bad_commands: u8,
+    /// Logins refused or not even checked. USER is a good command, so that the count of bad ones
+    /// would start anew with each guess.
+    failed_logins: u8,
 }
 
 impl Session {
@@ -222,6 +227,7 @@ impl Session {
             input: Input::default(),
             settings,
             bad_commands: 0,
+            failed_logins: 0,
         }
     }
 
@@ -291,12 +297,32 @@ impl Session {
                 let transaction = Transaction::new(checking.passed(), totals);
                 Step::new(State::Transaction(transaction), Outcome::Messages(totals))
             }
-            Err(failure) => Step::new(
-                State::Authorization(Authorization::default()),
-                Outcome::Bad(failure.status_line(Asked::Login)),
-            ),
+            Err(failure) => self.not_logged_in(failure),
         };
         self.answer(step, out);
+    }
+
+    fn not_logged_in(&mut self, failure: Failure) -> Step {
+        self.failed_logins += u8::from(failure.is_of_client());
+        if self.failed_logins >= FAILED_LOGINS {
+            let text = failure.last_login_line();
+            return Step::close(Closing::Misbehaved, Outcome::Say(text));
+        }
+        Step::new(
+            State::Authorization(Authorization::default()),
+            Outcome::Bad(failure.status_line(Asked::Login)),
+        )
+    }
+
+    /// Whether the client waits for nothing: every command that came has its reply, and no part of
+    /// another is here.
+    pub fn is_between_commands(&self) -> bool {
+        let at_rest = match &self.state {
+            State::Authorization(state) => !state.is_in_exchange(),
+            State::Transaction(state) => matches!(state.doing(), Doing::Nothing),
+            State::Checking(_) | State::Update(_) | State::Closed(_) => false,
+        };
+        at_rest && self.input.is_empty()
     }
 
     /// Answers [`Effect::NeedListing`] when there is none; the command that asked gets an `-ERR`.

@@ -54,6 +54,11 @@ impl Authorization {
         Step::new(State::Authorization(self), outcome)
     }
 
+    /// Whether a SASL exchange is under way.
+    pub(super) const fn is_in_exchange(&self) -> bool {
+        self.exchange.is_some()
+    }
+
     /// Handles one line.
     pub(super) fn step(mut self, input: &mut Input, settings: Settings) -> Step {
         let exchange = self.exchange.take();
@@ -156,5 +161,7 @@ pub(super) const fn fault_outcome(fault: Fault) -> Outcome {
         Fault::ExtraArgument => Outcome::Bad("-ERR too many arguments"),
         // Not held against the client: the session goes on.
         Fault::NotANumber => Outcome::Say("-ERR a message-number is digits only"),
+        Fault::NotLines => Outcome::Say("-ERR the number of lines is digits only"),
+        Fault::ExtraSpace => Outcome::Say("-ERR one space goes before each argument"),
     }
 }

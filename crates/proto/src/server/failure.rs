@@ -27,6 +27,19 @@ pub(crate) enum Asked {
 }
 
 impl Failure {
+    /// Whether it counts against the client.
+    pub(crate) const fn is_of_client(self) -> bool {
+        matches!(self, Self::Credentials | Self::Throttled)
+    }
+
+    /// The `-ERR` line of the login at which the session is closed.
+    pub(crate) const fn last_login_line(self) -> &'static str {
+        match self {
+            Self::Credentials => "-ERR [AUTH] too many failed logins, closing",
+            _ => "-ERR [SYS/TEMP] too many failed logins, closing",
+        }
+    }
+
     /// The `-ERR` line: the codes are those of RFC 2449 §8.1.2 IN-USE and RFC 3206 §4 SYS, §5 AUTH.
     /// AUTH stands for wrong credentials and nothing else (RFC 3206 §6).
     pub(crate) const fn status_line(self, asked: Asked) -> &'static str {
