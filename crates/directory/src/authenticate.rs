@@ -8,6 +8,7 @@ use std::time::Instant;
 use restante_proto::Secret;
 use tokio::sync::{Semaphore, watch};
 
+use crate::limits::AUTHENTICATE;
 use crate::penalty::{Penalties, Place};
 use crate::remembered::{LoginKey, Remembered};
 use crate::{AuthError, hashes};
@@ -63,8 +64,24 @@ impl Authenticator {
         self.remembered.forget();
     }
 
-    /// Whether the password fits the hash.
+    /// Whether the password fits the hash; nobody waits longer than [`AUTHENTICATE`] for that.
     pub(crate) async fn check(
+        &self,
+        name: &str,
+        password: &Secret,
+        hash: Arc<str>,
+        peer: Option<IpAddr>,
+    ) -> Verdict {
+        let checked = self.check_unbounded(name, password, hash, peer);
+        tokio::time::timeout(AUTHENTICATE, checked)
+            .await
+            .unwrap_or_else(|_| {
+                let reason = "too many passwords are being checked";
+                Err(AuthError::Temporary(reason.to_owned()))
+            })
+    }
+
+    async fn check_unbounded(
         &self,
         name: &str,
         password: &Secret,
@@ -158,5 +175,33 @@ impl Authenticator {
         self.penalties
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_waits_for_a_worker_for_ever() {
+        let authenticator = Authenticator::new(1, 0);
+        let workers = Arc::clone(&authenticator.workers);
+        let _busy = workers.acquire_owned().await.expect("it is not closed");
+        let started = tokio::time::Instant::now();
+        let verdict = authenticator
+            .check("ann", &Secret::from("x"), hashes::stand_in(), None)
+            .await;
+        assert!(
+            matches!(verdict, Err(AuthError::Temporary(_))),
+            "{verdict:?}"
+        );
+        assert!(started.elapsed() <= AUTHENTICATE * 2);
+        assert!(
+            authenticator
+                .under_way
+                .lock()
+                .expect("not poisoned")
+                .is_empty()
+        );
     }
 }

@@ -30,10 +30,11 @@ pub const STAND_INS: usize = 64;
 /// How long a verified login is remembered.
 pub const VERIFIED_SECONDS: u64 = 300;
 
-/// Verified logins that are remembered; beyond, old ones are hashed again.
+/// Verified logins that are remembered; beyond, half of them are hashed again.
 pub const VERIFIED_ENTRIES: usize = 16_384;
 
-/// Wrong passwords that are remembered, so that a client with an old one costs no hashing.
+/// Wrong passwords that are remembered, so that a client with an old one costs no hashing;
+/// beyond, half of them are forgotten.
 pub const WRONG_ENTRIES: usize = 4_096;
 
 /// How long a wrong password is remembered.
@@ -71,6 +72,15 @@ pub const KNOWN_PAIR: Duration = Duration::from_secs(24 * 60 * 60);
 /// A password file; a larger one is refused.
 pub const PASSWD_FILE_OCTETS: u64 = 64 * 1024 * 1024;
 
+/// How long a password file must have been left alone before a name that is not in it is unknown;
+/// until then such a name is a temporary failure.
+pub const PASSWD_FILE_SETTLED: Duration = Duration::from_secs(2);
+
+/// A login altogether, waits for its turn and for a hash worker included; then it is a temporary
+/// failure, for its client has given up or soon will.
+pub const AUTHENTICATE: Duration = Duration::from_secs(20);
+
+const _: () = assert!(FIRST_WAIT.as_millis() < AUTHENTICATE.as_millis());
 const _: () = assert!(PAIR_INTERVAL.as_millis() > ADDRESS_INTERVAL.as_millis());
 const _: () = assert!(NEW_PASSWORD_OCTETS <= PASSWORD_OCTETS);
 const _: () = assert!(PAIR_BURST <= ADDRESS_BURST);

@@ -5,7 +5,8 @@
 //! cannot judge. A user whose name is sound stays a user whatever else is wrong in the line: nobody gets
 //! in by it, but an MTA must not bounce the mail. So does one without a password, or with one that
 //! starts with `*` or `!`. A file that cannot be read takes nobody away: it is an error, and logins are
-//! temporary failures.
+//! temporary failures. So is a name that is not in a file which has just changed: perhaps it is being
+//! written, and that name's line is still to come.
 
 use std::collections::HashMap;
 use std::fs;
@@ -13,7 +14,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use crate::limits::{PASSWD_FILE_OCTETS, STAND_INS};
+use crate::limits::{PASSWD_FILE_OCTETS, PASSWD_FILE_SETTLED, STAND_INS};
 use crate::{Account, DirectoryError, User, UserSource, hashes, names};
 
 /// What tells one version of the file from the next.
@@ -41,17 +42,23 @@ impl Version {
 }
 
 impl Version {
-    /// Whether the same version means the same content: within one tick of the file system's clock
-    /// a file may change twice.
+    /// Whether the same version means the same content, and all of it: within one tick of the file
+    /// system's clock a file may change twice, and who writes one in place empties it first. A time
+    /// to come says that a clock was wrong, not that somebody writes.
     fn is_settled(&self) -> bool {
         #[cfg(unix)]
-        let changed = SystemTime::UNIX_EPOCH
-            .checked_add(Duration::from_secs(u64::try_from(self.file.2).unwrap_or(0)));
+        let changed = SystemTime::UNIX_EPOCH.checked_add(Duration::new(
+            u64::try_from(self.file.2).unwrap_or(0),
+            u32::try_from(self.file.3).unwrap_or(0),
+        ));
         #[cfg(not(unix))]
         let changed = self.changed;
-        changed
-            .and_then(|at| at.elapsed().ok())
-            .is_some_and(|age| age > Duration::from_secs(2))
+        let Some(changed) = changed else { return false };
+        let apart = match changed.elapsed() {
+            Ok(age) => age,
+            Err(ahead) => ahead.duration(),
+        };
+        apart > PASSWD_FILE_SETTLED
     }
 }
 
@@ -82,7 +89,14 @@ impl PasswdFile {
     }
 
     pub(crate) fn find(&self, name: &str) -> Result<Option<Account>, DirectoryError> {
-        Ok(self.current()?.get(name).cloned())
+        let (found, is_settled) = self.with(|content| {
+            let found = content.accounts.get(name).cloned();
+            (found, content.version.is_some())
+        })?;
+        if found.is_none() && !is_settled {
+            return Err(self.unreadable(&"it has just changed and may still be being written"));
+        }
+        Ok(found)
     }
 
     pub(crate) fn users(&self) -> Result<Vec<User>, DirectoryError> {
@@ -268,6 +282,21 @@ mod tests {
         );
     }
 
+    /// `… > users` empties the file before it writes: no name is missing before that is over.
+    #[test]
+    fn nobody_is_missing_in_a_file_that_is_being_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("users");
+        let file = PasswdFile::new(path.clone());
+        fs::write(&path, "").unwrap();
+        assert!(matches!(file.find("ann"), Err(DirectoryError::Io(_))));
+        fs::write(&path, format!("ann:{HASH}\n")).unwrap();
+        assert!(file.find("ann").unwrap().is_some());
+        assert!(matches!(file.find("bob"), Err(DirectoryError::Io(_))));
+        std::thread::sleep(PASSWD_FILE_SETTLED + Duration::from_millis(100));
+        assert!(file.find("bob").unwrap().is_none());
+    }
+
     #[test]
     fn a_changed_file_counts_at_once_and_a_missing_one_is_an_error() {
         let folder = tempfile::tempdir().unwrap();
@@ -277,11 +306,12 @@ mod tests {
         fs::write(&path, format!("ann:{HASH}\n")).unwrap();
         assert!(file.find("ann").unwrap().is_some());
         fs::write(&path, format!("bob:{HASH}\n# longer\n")).unwrap();
-        assert!(file.find("ann").unwrap().is_none());
+        assert!(!file.users().unwrap().iter().any(|user| user.name == "ann"));
         assert!(file.find("bob").unwrap().is_some());
         // As long, and at once: the times may be the same.
         fs::write(&path, format!("bab:{HASH}\n# longer\n")).unwrap();
-        assert!(file.find("bob").unwrap().is_none());
+        assert!(file.find("bab").unwrap().is_some());
+        assert!(!file.users().unwrap().iter().any(|user| user.name == "bob"));
         fs::remove_file(&path).unwrap();
         assert!(file.find("bob").is_err());
     }

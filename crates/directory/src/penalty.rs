@@ -122,9 +122,13 @@ impl Penalties {
     }
 
     fn shrink(&mut self, now: Instant) {
-        shrink(&mut self.addresses, |bucket| bucket.full_at > now);
-        shrink(&mut self.pairs, |bucket| bucket.full_at > now);
-        shrink(&mut self.known, |until| *until > now);
+        shrink(&mut self.addresses, PENALTY_ENTRIES, |bucket| {
+            bucket.full_at > now
+        });
+        shrink(&mut self.pairs, PENALTY_ENTRIES, |bucket| {
+            bucket.full_at > now
+        });
+        shrink(&mut self.known, PENALTY_ENTRIES, |until| *until > now);
     }
 }
 
@@ -134,14 +138,19 @@ fn later(bucket: Bucket, now: Instant, interval: Duration) -> Bucket {
     }
 }
 
-/// Keeps a map within its bound: first what says nothing any more goes, and if all still say
-/// something, half of it: somebody floods, and waiting sessions are bounded elsewhere.
-fn shrink<K: Eq + Hash, V>(map: &mut HashMap<K, V>, counts: impl Fn(&V) -> bool) {
-    if map.len() < PENALTY_ENTRIES {
+/// Keeps a map below `most`: first what says nothing any more goes, and if nearly all still say
+/// something, half of it: somebody floods, and waiting sessions are bounded elsewhere. An eighth is
+/// free afterwards at least, so that a look at all entries comes once in many insertions.
+pub(crate) fn shrink<K: Eq + Hash, V>(
+    map: &mut HashMap<K, V>,
+    most: usize,
+    counts: impl Fn(&V) -> bool,
+) {
+    if map.len() < most {
         return;
     }
     map.retain(|_, value| counts(value));
-    if map.len() >= PENALTY_ENTRIES {
+    if map.len() > most - most / 8 {
         let mut keep = false;
         map.retain(|_, _| {
             keep = !keep;
@@ -235,6 +244,21 @@ mod tests {
         assert_eq!(place("2001:db8::1"), place("2001:db8::ffff:1"));
         assert_ne!(place("2001:db8::1"), place("2001:db8:0:1::1"));
         assert_eq!(place("::ffff:192.0.2.1"), place("192.0.2.1"));
+    }
+
+    #[test]
+    fn a_full_map_is_not_looked_through_at_each_insertion() {
+        let mut map: HashMap<usize, bool> = (0..800).map(|n| (n, n > 0)).collect();
+        let looked_at = std::cell::Cell::new(0);
+        for n in 800..8_000 {
+            shrink(&mut map, 800, |counts| {
+                looked_at.set(looked_at.get() + 1);
+                *counts
+            });
+            map.insert(n, true);
+        }
+        assert!(map.len() >= 400 && map.len() <= 800, "{}", map.len());
+        assert!(looked_at.get() <= 7_200 * 8, "{}", looked_at.get());
     }
 
     #[test]

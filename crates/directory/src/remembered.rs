@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use restante_proto::Secret;
 
 use crate::limits::{VERIFIED_ENTRIES, WRONG_ENTRIES, WRONG_SECONDS};
-use crate::penalty::NameKey;
+use crate::penalty::{NameKey, shrink};
 
 /// Name, password and stored hash.
 pub(crate) type LoginKey = [u8; 32];
@@ -75,12 +75,7 @@ impl Remembered {
             )
         };
         let mut map = map.lock().unwrap_or_else(PoisonError::into_inner);
-        if map.len() >= most {
-            map.retain(|_, until| *until > now);
-        }
-        if map.len() >= most {
-            map.clear();
-        }
+        shrink(&mut map, most, |until| *until > now);
         map.insert(key, now + held);
     }
 

@@ -131,6 +131,8 @@ async fn passwords_that_are_not_what_they_seem_are_refused() {
         let added = house.directory.add_user("new", &Secret::from(bad), None);
         assert!(added.is_err(), "{bad:?}");
     }
+    // Until the file has settled nobody can tell.
+    tokio::time::sleep(restante_directory::limits::PASSWD_FILE_SETTLED * 2).await;
     assert_eq!(house.directory.find_user("new"), Ok(None));
 }
 

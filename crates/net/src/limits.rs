@@ -8,7 +8,7 @@ pub const CONNECTIONS: usize = 10_000;
 
 /// Connections that one remote address (IPv6: one /64) may have open at a listener, if the
 /// configuration says nothing. One more is told so and closed. Loopback and Unix sockets are exempt.
-pub const CONNECTIONS_PER_ADDRESS: usize = 100;
+pub const CONNECTIONS_PER_ADDRESS: usize = 50;
 
 /// How long sessions may go on once the server is asked to stop; then they are dropped.
 pub const DRAIN: Duration = Duration::from_secs(20);

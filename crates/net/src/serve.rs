@@ -237,7 +237,7 @@ impl Refusals {
         if self.0.is_power_of_two() {
             let limit = match refusal {
                 Refusal::All => "limits.connections",
-                Refusal::Address => "limits.per_address",
+                Refusal::Address => "limits.connections_per_address",
             };
             tracing::warn!(%peer, limit, refused = self.0, "connection refused");
         }
