@@ -19,6 +19,21 @@ pub const LINGER: Duration = Duration::from_secs(1);
 /// Octets of such a client that are read and thrown away.
 pub const LINGER_OCTETS: usize = 256 * 1024;
 
+/// How long the reply to a login waits that was not checked: a client that tries again at once would
+/// spin, and log, as fast as the line lets it.
+pub const THROTTLED: Duration = Duration::from_secs(2);
+
+/// The same for a wrong password after the first of a session: one that is remembered as wrong costs
+/// no hashing, and so no time.
+pub const REFUSED: Duration = Duration::from_secs(1);
+
+/// Lines of throttled logins, and of sessions without a login, that one address (IPv6: one /64) may
+/// cause: one in this time, with the number of those that were left out.
+pub const NOTICE_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Addresses whose lines are counted; beyond, all are forgotten, and each is written of anew.
+pub(crate) const NOTICES: usize = 4_096;
+
 /// Buffers that a thread keeps between two commands, of whatever sessions.
 pub(crate) const SPARE_BUFFERS: usize = 4;
 

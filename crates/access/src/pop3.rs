@@ -4,11 +4,15 @@
 //! [`restante_proto::limits::OUTPUT_OCTETS`]; while replies wait to be sent, no command is read. A
 //! session that waits for its client holds no buffer, and soon no listing.
 //!
+//! When the server stops, a client between two commands is told so: RFC 1939 says nothing of it, but
+//! a client that sends its next command then reads why it failed. It is tried, not promised.
+//!
 //! Deliberately absent: a session that ends in any other way than by QUIT changes nothing, so its
 //! future may be dropped at any await.
 
 mod connection;
 mod login;
+mod notices;
 mod record;
 mod retrieve;
 
@@ -22,6 +26,7 @@ use restante_store::{ListingEntry, MailStore, StoreError};
 
 use crate::limits;
 use connection::Connection;
+use notices::Notices;
 use record::{End, Record};
 
 /// How a listener serves POP3.
@@ -81,6 +86,8 @@ pub struct Pop3 {
     store: Arc<dyn MailStore>,
     directory: Arc<Directory>,
     options: Options,
+    throttled: Notices,
+    strangers: Notices,
 }
 
 impl Pop3 {
@@ -90,6 +97,8 @@ impl Pop3 {
             store,
             directory,
             options,
+            throttled: Notices::default(),
+            strangers: Notices::default(),
         }
     }
 
@@ -131,7 +140,7 @@ impl Pop3 {
 
 impl Handler for Pop3 {
     async fn handle(self: Arc<Self>, stream: Stream, peer: Peer, drain: Drain) {
-        let mut record = Record::new(peer);
+        let mut record = Record::new(peer, Arc::clone(&self));
         let end = self.talk(stream, &mut record, drain).await;
         record.finish(end);
     }

@@ -110,7 +110,7 @@ impl Peer {
 
     /// What connections are counted by: the IPv4 address, or the IPv6 network, since one subscriber
     /// has a whole /64.
-    pub(crate) fn counted_as(&self) -> Option<IpAddr> {
+    pub fn counted_as(&self) -> Option<IpAddr> {
         match self.ip {
             Some(IpAddr::V6(ip)) => {
                 let network = u128::from(ip) >> 64 << 64;

@@ -14,6 +14,8 @@ use super::{Entries, Pop3, failure, login};
 use crate::buffers;
 use crate::limits::{LINGER, LINGER_OCTETS};
 
+const STOPPING: &[u8] = b"-ERR [SYS/TEMP] server is shutting down\r\n";
+
 /// A connection and the session on it. Lives in a box: each future that it passes through would
 /// else have room for it once more.
 pub(super) struct Connection {
@@ -111,6 +113,8 @@ impl Connection {
                 }
                 Effect::CommitDeletions => Box::pin(self.commit(record)).await,
                 Effect::Close(why) => {
+                    // Who reads the last reply may log in again: the mailbox has to be free then.
+                    self.close_maildrop();
                     self.flush(record).await?;
                     return Ok(match why {
                         Closing::Quit => End::Quit,
@@ -158,8 +162,8 @@ impl Connection {
                 bytes.len()
             };
             let read = tokio::select! {
+                // The read last: a client that always has more to send must not outlive the others.
                 biased;
-                read = read_with(&mut self.channel, take) => read,
                 () = self.drain.requested() => return Err(End::Drained),
                 () = self.deadline.expired() => {
                     if self.deadline.at() >= end {
@@ -169,6 +173,7 @@ impl Connection {
                     self.deadline.set_at(end);
                     continue;
                 }
+                read = read_with(&mut self.channel, take) => read,
             };
             return match read {
                 Ok(0) => Err(End::Disconnected),
@@ -181,6 +186,11 @@ impl Connection {
         }
     }
 
+    fn close_maildrop(&mut self) {
+        self.listing = None;
+        self.maildrop = None;
+    }
+
     fn forget_listing(&mut self) {
         self.listing = None;
         if let Some(maildrop) = &self.maildrop {
@@ -189,8 +199,7 @@ impl Connection {
     }
 
     async fn authenticate(&mut self, credentials: Credentials, record: &mut Record) {
-        let peer = record.peer;
-        let verdict = match login::log_in(&self.pop3, &peer, credentials).await {
+        let verdict = match login::log_in(&self.pop3, record, credentials).await {
             Ok((user, maildrop)) => {
                 let totals = maildrop.totals();
                 record.user = Some(user);
@@ -241,11 +250,16 @@ impl Connection {
             }
         };
         self.session.committed(done, &mut self.out);
+        self.close_maildrop();
     }
 
     /// Closes so that the last reply arrives.
     pub(super) async fn farewell(mut self: Box<Self>, end: &End) {
         buffers::give(&mut self.out);
+        if matches!(end, End::Drained) && self.session.is_between_commands() {
+            let told = self.channel.write_all(STOPPING);
+            let _untold = timeout(LINGER, told).await;
+        }
         match end {
             End::Quit | End::NotRemoved | End::Drained if self.channel.is_tls() => {
                 // TLS wants to say goodbye. Without it, dropping the socket is enough.

@@ -1,10 +1,14 @@
-//! What the log says of a session: one record at its end, however it ends.
+//! What the log says of a session: one record at its end, however it ends. Sessions without a login
+//! share one where an address brings many.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Instant;
 
 use restante_net::Peer;
 use restante_store::StoreError;
+
+use super::Pop3;
 
 /// How a connection ended.
 #[derive(Debug)]
@@ -85,12 +89,15 @@ pub(super) struct Record {
     pub(super) octets: u64,
     /// Messages deleted by QUIT.
     pub(super) dele: u64,
+    /// Wrong passwords so far.
+    pub(super) refused: u32,
+    pop3: Arc<Pop3>,
     started: Instant,
     end: End,
 }
 
 impl Record {
-    pub(super) fn new(peer: Peer) -> Self {
+    pub(super) fn new(peer: Peer, pop3: Arc<Pop3>) -> Self {
         Self {
             peer,
             tls: false,
@@ -99,6 +106,8 @@ impl Record {
             top: 0,
             octets: 0,
             dele: 0,
+            refused: 0,
+            pop3,
             started: Instant::now(),
             end: End::Dropped,
         }
@@ -117,6 +126,15 @@ impl Record {
 
 impl Drop for Record {
     fn drop(&mut self) {
+        let left_out = if self.user.is_some() {
+            0
+        } else {
+            let address = self.peer.counted_as();
+            match self.pop3.strangers.next(address, Instant::now()) {
+                Some(left_out) => left_out,
+                None => return,
+            }
+        };
         tracing::info!(
             peer = %self.peer,
             user = self.user.as_deref().unwrap_or("-"),
@@ -127,6 +145,7 @@ impl Drop for Record {
             dele = self.dele,
             outcome = self.end.name(),
             error = self.end.error().map(tracing::field::display),
+            left_out = (left_out > 0).then_some(left_out),
             seconds = self.started.elapsed().as_secs_f32(),
             "pop3 session"
         );

@@ -275,11 +275,74 @@ async fn a_drain_closes_idle_sessions_and_deletes_nothing() {
     let mut greeted = Client::connect(&server).await;
     greeted.line().await;
     assert_eq!(client.ask("DELE 1").await, "+OK deleted\r\n");
+    let mut halfway = Client::log_in(&server).await;
+    halfway.send("NOOP\r\nDELE").await;
+    assert_eq!(halfway.line().await, "+OK\r\n");
     server.drainer.start();
-    assert_eq!(client.rest().await, "");
-    assert_eq!(greeted.rest().await, "");
+    assert_eq!(client.rest().await, STOPPING);
+    assert_eq!(greeted.rest().await, STOPPING);
+    assert_eq!(halfway.rest().await, "");
     server.stopped().await;
     assert_eq!(server.count(), 1);
+}
+
+const STOPPING: &str = "-ERR [SYS/TEMP] server is shutting down\r\n";
+
+#[tokio::test]
+async fn a_client_that_always_sends_is_drained_and_timed_out() {
+    for drained in [false, true] {
+        let options = if drained {
+            Options::default()
+        } else {
+            impatient()
+        };
+        let server = Server::start(options).await;
+        let client = Client::connect(&server).await;
+        let (mut reader, mut writer) = client.stream.into_split();
+        let writing = tokio::spawn(async move {
+            use tokio::io::AsyncWriteExt as _;
+            let commands = "CAPA\r\n".repeat(10_000);
+            while writer.write_all(commands.as_bytes()).await.is_ok() {}
+        });
+        let reading =
+            tokio::spawn(async move { tokio::io::copy(&mut reader, &mut tokio::io::sink()).await });
+        if drained {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            server.drainer.start();
+        }
+        let ended = tokio::time::timeout(Duration::from_secs(10), writing).await;
+        ended.expect("the server closes").unwrap();
+        let _reset = reading.await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn the_mailbox_is_free_once_the_farewell_is_there() {
+    let server = Server::start(Options {
+        exclusive: true,
+        ..Options::default()
+    })
+    .await;
+    for _ in 0..200 {
+        let mut client = Client::log_in(&server).await;
+        assert_eq!(client.ask("QUIT").await, "+OK bye\r\n");
+    }
+}
+
+#[tokio::test]
+async fn one_connection_cannot_guess_for_ever() {
+    let server = Server::start(Options::default()).await;
+    let mut client = Client::connect(&server).await;
+    client.line().await;
+    let started = std::time::Instant::now();
+    client.send(&"USER tim\r\nPASS wrong\r\n".repeat(100)).await;
+    let rest = client.rest().await;
+    assert!(
+        rest.ends_with(" too many failed logins, closing\r\n"),
+        "{rest}"
+    );
+    assert_eq!(rest.matches("-ERR").count(), 10);
+    assert!(started.elapsed() >= Duration::from_secs(8));
 }
 
 #[tokio::test]
