@@ -6,8 +6,10 @@
 
 mod copy;
 mod repoint;
+#[cfg(test)]
+mod tests;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
@@ -45,8 +47,9 @@ impl Compactor {
         let thread = std::thread::Builder::new()
             .name("store-compactor".into())
             .spawn(move || {
+                let stop = || *lock_mutex(&theirs.0);
                 while !wait(&theirs) {
-                    if let Err(error) = tick(&inner) {
+                    if let Err(error) = tick(&inner, &stop) {
                         inner.report(vec![error.to_string()]);
                     }
                 }
@@ -77,21 +80,28 @@ fn wait(stop: &(Mutex<bool>, Condvar)) -> bool {
     }
 }
 
-fn tick(inner: &Arc<Inner>) -> Result<(), StoreError> {
+fn tick(inner: &Arc<Inner>, stop: &dyn Fn() -> bool) -> Result<(), StoreError> {
     inner.packs.forget_missing();
     reserve::keep(inner);
-    match lock(inner) {
-        Ok(_lock) => run(inner, false).map(drop),
+    match try_lock(inner)? {
+        Some(_lock) => run(inner, false, stop).map(drop),
         // Another process is at it.
-        Err(_) => Ok(()),
+        None => Ok(()),
     }
+}
+
+/// Takes the compactor's lock; `None` while another has it.
+fn try_lock(inner: &Inner) -> Result<Option<File>, StoreError> {
+    open::lock_file(&inner.folder.join("locks").join("compactor"), false)
 }
 
 /// Takes the compactor's lock.
 pub(super) fn lock(inner: &Inner) -> Result<File, StoreError> {
-    let path = inner.folder.join("locks").join("compactor");
-    let busy = || StoreError::Temporary("another compactor is at work: try again later".into());
-    open::lock_file(&path, false)?.ok_or_else(busy)
+    try_lock(inner)?.ok_or_else(busy)
+}
+
+fn busy() -> StoreError {
+    StoreError::Temporary("another compactor is at work: try again later".into())
 }
 
 /// A connection whose commits are durable: what follows is that files go.
@@ -109,21 +119,25 @@ fn cutoff(inner: &Inner) -> i64 {
 
 pub(super) fn now(inner: &Arc<Inner>) -> Result<usize, StoreError> {
     let _lock = lock(inner)?;
-    run(inner, true)
+    run(inner, true, &|| false)
 }
 
-/// Rewrites the packs that are due, or with `all` every one that has something dead.
-fn run(inner: &Arc<Inner>, all: bool) -> Result<usize, StoreError> {
+/// Rewrites the packs that are due, or with `all` every one that has something dead. One that is
+/// damaged is reported and left as it is.
+fn run(inner: &Arc<Inner>, all: bool, stop: &dyn Fn() -> bool) -> Result<usize, StoreError> {
     let mut c = connect(inner)?;
     finish_locked(inner, &mut c)?;
     let cutoff = cutoff(inner);
     forget_past(&c, cutoff).map_err(sql)?;
     let mut done = 0;
     for (number, dead, oldest) in candidates(&c, cutoff).map_err(sql)? {
+        if stop() {
+            break;
+        }
         let file = inner.packs.reader(number);
         let size = file.and_then(|file| file.octets());
         let size = size.map_err(|e| temporary("a pack cannot be opened", &e))?;
-        let overdue = (cutoff - oldest) as u64 >= OVERDUE_MS;
+        let overdue = cutoff.saturating_sub(oldest) as u64 >= OVERDUE_MS;
         if !all && !overdue && dead * 100 < size * DEAD_PERCENT {
             continue;
         }
@@ -138,17 +152,28 @@ fn run(inner: &Arc<Inner>, all: bool) -> Result<usize, StoreError> {
                 continue;
             }
         }
-        rewrite(inner, &mut c, number)?;
-        done += 1;
+        match rewrite(inner, &mut c, number, stop) {
+            Ok(()) => done += 1,
+            Err(_) if stop() => break,
+            Err(error @ StoreError::Permanent(_)) => inner.report(vec![error.to_string()]),
+            Err(error) => return Err(error),
+        }
     }
     Ok(done)
 }
 
-/// Packs with dead messages: how many octets, and when the first of them was removed.
+/// Packs with dead messages: how many octets, and when the first of them was removed: long ago if
+/// its mailbox was erased, since an erasure that was cut short has to be finished now. A pack that
+/// holds only the making and the names of an erased mailbox is not rewritten for those.
 fn candidates(c: &Connection, cutoff: i64) -> rusqlite::Result<Vec<(u32, u64, i64)>> {
     c.prepare(
-        "SELECT pack, sum(length), min(removed_ms) FROM messages
-         WHERE removed_ms IS NOT NULL AND removed_ms <= ? GROUP BY pack ORDER BY pack",
+        "SELECT pack, sum(octets), min(since) FROM (
+             SELECT pack, length AS octets, removed_ms AS since FROM messages
+             WHERE removed_ms IS NOT NULL AND removed_ms <= ?
+             UNION ALL
+             SELECT e.pack, e.length, 0 FROM mailboxes m JOIN messages e ON e.mailbox = m.id
+             WHERE m.erased = 1)
+         GROUP BY pack ORDER BY pack",
     )?
     .query_map([cutoff], |row| {
         Ok((row.get(0)?, row.get::<_, i64>(1)? as u64, row.get(2)?))
@@ -197,18 +222,35 @@ fn seal(inner: &Inner, number: u32) {
     }
 }
 
-fn rewrite(inner: &Inner, c: &mut Connection, old: u32) -> Result<(), StoreError> {
-    copy::drop_dead(inner, c, old, cutoff(inner))?;
-    let new = copy::copy(inner, c, old)?;
+/// Writes a pack anew and puts the new one in its place. [`StoreError::Permanent`] if it is damaged;
+/// then, as after any other error before the new one is sealed, nothing has changed.
+fn rewrite(
+    inner: &Inner,
+    c: &mut Connection,
+    old: u32,
+    stop: &dyn Fn() -> bool,
+) -> Result<(), StoreError> {
+    let file = inner.packs.reader(old);
+    let size = file.and_then(|file| Ok((file.octets()?, file)));
+    let (size, file) = size.map_err(|e| temporary("a pack cannot be opened", &e))?;
+    // What the index does not know yet would not be decided on.
+    catchup::catch_up(inner, c, old, file.as_ref(), size, &mut |_| {})?;
+    let dead = copy::drop_dead(inner, c, old, cutoff(inner))?;
+    let new = copy::copy(inner, c, old, &dead, stop)?;
+    if copy::came_back(c, &dead).map_err(sql)? {
+        discard(inner, new)?;
+        let what = format!("pack {old:06}: a message came back while it was rewritten: try again");
+        return Err(StoreError::Temporary(what));
+    }
     repoint::replace(inner, c, new, &[old])
 }
 
 /// What a crash left half done: finished or discarded. Left alone while a compactor is at work.
 pub(super) fn finish_half_done(inner: &Inner, c: &mut Connection) -> Result<(), StoreError> {
-    let Ok(_lock) = lock(inner) else {
-        return Ok(());
-    };
-    finish_locked(inner, c)
+    match try_lock(inner)? {
+        Some(_lock) => finish_locked(inner, c),
+        None => Ok(()),
+    }
 }
 
 fn finish_locked(inner: &Inner, c: &mut Connection) -> Result<(), StoreError> {
@@ -279,14 +321,15 @@ pub(super) fn discard_unfinished(inner: &Inner) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Rewrites every pack that holds messages of an erased mailbox, before it returns.
+/// Rewrites every pack that holds messages of an erased mailbox, before it returns. Its records
+/// without bodies stay in packs that hold none of its messages.
 pub(super) fn erase(inner: &Arc<Inner>, id: MailboxId) -> Result<(), StoreError> {
     let since = Instant::now();
     let _lock = loop {
-        match lock(inner) {
-            Ok(lock) => break lock,
-            Err(error) if since.elapsed() > PATIENCE => return Err(error),
-            Err(_) => std::thread::sleep(Duration::from_millis(50)),
+        match try_lock(inner)? {
+            Some(lock) => break lock,
+            None if since.elapsed() > PATIENCE => return Err(busy()),
+            None => std::thread::sleep(Duration::from_millis(50)),
         }
     };
     let mut c = connect(inner)?;
@@ -299,17 +342,23 @@ pub(super) fn erase(inner: &Arc<Inner>, id: MailboxId) -> Result<(), StoreError>
         .query_map(params![id.as_bytes()], |row| row.get(0))?
         .collect()
     };
+    // One damaged pack does not keep the others from being rewritten.
+    let mut damaged = BTreeMap::new();
     loop {
-        let packs = holding(&c).map_err(sql)?;
+        let mut packs = holding(&c).map_err(sql)?;
+        packs.retain(|number| !damaged.contains_key(number));
         if packs.is_empty() {
-            return Ok(());
+            return damaged.into_values().next().map_or(Ok(()), Err);
         }
         for number in packs {
             if !sealed(&c, number)? {
                 seal(inner, number);
             }
             if sealed(&c, number)? {
-                rewrite(inner, &mut c, number)?;
+                match rewrite(inner, &mut c, number, &|| false) {
+                    Err(error @ StoreError::Permanent(_)) => drop(damaged.insert(number, error)),
+                    other => other?,
+                }
                 continue;
             }
             want_seal(&c, number)?;

@@ -6,6 +6,7 @@
 //! with some of them, chosen by a fixed seed; `RESTANTE_FAULTS=all` takes them all.
 
 mod reopen;
+mod space;
 mod workload;
 
 use std::collections::BTreeSet;

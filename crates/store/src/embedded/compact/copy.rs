@@ -1,5 +1,7 @@
 //! Writing a pack anew without what is dead.
 
+use std::collections::HashSet;
+
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::disk::DiskFile;
@@ -11,21 +13,44 @@ use crate::embedded::{Inner, temporary};
 use crate::limits::INDEX_TRANSACTION_ROWS;
 use crate::{MailboxId, StoreError, TombstoneId, UniqueId};
 
+/// What to do about octets that should be batches and are not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Damage {
+    /// An error that names the pack: a copy would lose what may still be read or mended.
+    Refuse,
+    /// Passed over.
+    Skip,
+}
+
 /// Calls `each` for every batch of a pack that counts.
 pub(super) fn batches(
     inner: &Inner,
     c: &Connection,
     number: u32,
+    damage: Damage,
     mut each: impl FnMut(&dyn DiskFile, Vec<Found>) -> Result<(), StoreError>,
 ) -> Result<(), StoreError> {
     let fault = |e: std::io::Error| temporary("a pack cannot be read", &e);
     let file = inner.packs.reader(number).map_err(fault)?;
     let row = index::pack_row(c, number).map_err(sql)?.unwrap_or_default();
     let octets = file.octets().map_err(fault)?;
-    let mut scanner = Scanner::new(file.as_ref(), row.ended.unwrap_or(octets).min(octets));
+    // A pack that is rewritten is sealed or ended: up to there each octet belongs to a batch.
+    let end = row.ended.unwrap_or(octets);
+    let mut scanner = Scanner::new(file.as_ref(), end.min(octets));
     let mut at = 0;
     loop {
-        match scanner.batch(at)? {
+        let batch = scanner.batch(at)?;
+        let bad = match batch {
+            Batch::Whole { .. } => false,
+            Batch::Damaged { .. } | Batch::Tail => true,
+            Batch::End => at < end,
+        };
+        if bad && damage == Damage::Refuse {
+            return Err(StoreError::Permanent(format!(
+                "pack {number:06} is damaged from octet {at} on: it is kept as it is, and what it holds of removed mail stays"
+            )));
+        }
+        match batch {
             Batch::Whole { records, next } | Batch::Damaged { records, next } => {
                 each(file.as_ref(), records)?;
                 at = next;
@@ -35,43 +60,63 @@ pub(super) fn batches(
     }
 }
 
-/// Deletes the rows of a pack's dead messages: decided in the index's own transactions, so that none
-/// is restored from now on.
+/// In `removed_ms` of a removed message: its bytes are about to go. Longer ago than any hold, so
+/// nothing restores it or shows it any more. The row stays until its pack is gone: while one of its
+/// bytes is left, its tombstone must be kept, and whoever reclaims or erases must find it.
+const DROPPED: i64 = 0;
+
+/// Marks a pack's dead messages: decided in the index's own transactions, so that none is restored
+/// from now on. Says which they are.
 pub(super) fn drop_dead(
     inner: &Inner,
     c: &mut Connection,
     number: u32,
     cutoff: i64,
-) -> Result<(), StoreError> {
+) -> Result<HashSet<UniqueId>, StoreError> {
     let mut ids = Vec::new();
-    batches(inner, c, number, |_, records| {
+    batches(inner, c, number, Damage::Refuse, |_, records| {
         ids.extend(records.iter().filter_map(|found| match &found.record {
             Record::Entry(entry) => Some(entry.unique_id),
             _ => None,
         }));
         Ok(())
     })?;
+    let mut dead = HashSet::new();
     for part in ids.chunks(INDEX_TRANSACTION_ROWS) {
         let tx = index::begin(c).map_err(sql)?;
         for id in part {
-            drop_one(&tx, *id, number, cutoff).map_err(sql)?;
+            if drop_one(&tx, *id, number, cutoff).map_err(sql)? {
+                dead.insert(*id);
+            }
         }
         tx.commit().map_err(sql)?;
     }
-    Ok(())
+    Ok(dead)
 }
 
-fn drop_one(c: &Connection, id: UniqueId, pack: u32, cutoff: i64) -> rusqlite::Result<()> {
-    let dead = c
+fn drop_one(c: &Connection, id: UniqueId, pack: u32, cutoff: i64) -> rusqlite::Result<bool> {
+    let marked = c
         .prepare_cached(
-            "SELECT m.place FROM messages m JOIN mailboxes b ON b.id = m.mailbox
-             WHERE m.unique_id = ?1 AND m.pack = ?2 AND m.removed_ms IS NOT NULL
-               AND (m.removed_ms <= ?3 OR b.erased = 1)",
+            "UPDATE messages SET removed_ms = ?4
+             WHERE unique_id = ?1 AND pack = ?2 AND removed_ms IS NOT NULL
+               AND (removed_ms <= ?3 OR EXISTS (
+                   SELECT 1 FROM mailboxes b WHERE b.id = messages.mailbox AND b.erased = 1))",
         )?
-        .query_row(params![id.as_bytes(), pack, cutoff], |row| row.get(0))
-        .optional()?;
-    let Some(place) = dead else { return Ok(()) };
-    forget(c, id, place)
+        .execute(params![id.as_bytes(), pack, cutoff, DROPPED])?;
+    Ok(marked > 0)
+}
+
+/// Whether one that was to go was given back meanwhile: by an undo that was written before the mark,
+/// and that the index was told of after it.
+pub(super) fn came_back(c: &Connection, dead: &HashSet<UniqueId>) -> rusqlite::Result<bool> {
+    let mut ask =
+        c.prepare_cached("SELECT 1 FROM messages WHERE unique_id = ? AND removed_ms IS NULL")?;
+    for id in dead {
+        if ask.exists([id.as_bytes()])? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Takes a message out of the index.
@@ -91,8 +136,23 @@ pub(super) fn forget(c: &Connection, id: UniqueId, place: i64) -> rusqlite::Resu
     Ok(())
 }
 
-/// Writes a sealed pack with all that is still wanted of `old`; says its number.
-pub(super) fn copy(inner: &Inner, c: &Connection, old: u32) -> Result<u32, StoreError> {
+/// What is copied, and what not.
+struct Wanted<'a> {
+    old: u32,
+    /// Its messages that go.
+    dead: &'a HashSet<UniqueId>,
+    stop: &'a dyn Fn() -> bool,
+}
+
+/// Writes a sealed pack with all of `old` but the messages `dead` and what speaks of them; says its
+/// number. Gives up between two batches when `stop` says so.
+pub(super) fn copy(
+    inner: &Inner,
+    c: &Connection,
+    old: u32,
+    dead: &HashSet<UniqueId>,
+    stop: &dyn Fn() -> bool,
+) -> Result<u32, StoreError> {
     let fault =
         |e: std::io::Error| crate::embedded::write_error("a pack cannot be rewritten", &e, inner);
     let there = inner.packs.list().map_err(fault)?;
@@ -100,7 +160,7 @@ pub(super) fn copy(inner: &Inner, c: &Connection, old: u32) -> Result<u32, Store
     ended.retain(|(number, _)| there.contains(number));
     let mut writer = PackWriter::new(std::sync::Arc::clone(&inner.packs), u64::MAX);
     let (new, _, _) = writer.begin(&[old], &ended).map_err(fault)?;
-    let copied = fill(inner, c, old, &mut writer);
+    let copied = fill(inner, c, &Wanted { old, dead, stop }, &mut writer);
     if let Err(error) = copied {
         drop(writer);
         // Should it not go now, it is discarded at the next opening: it is not sealed.
@@ -113,17 +173,20 @@ pub(super) fn copy(inner: &Inner, c: &Connection, old: u32) -> Result<u32, Store
 fn fill(
     inner: &Inner,
     c: &Connection,
-    old: u32,
+    wanted: &Wanted<'_>,
     writer: &mut PackWriter,
 ) -> Result<(), StoreError> {
     let fault =
         |e: std::io::Error| crate::embedded::write_error("a pack cannot be rewritten", &e, inner);
     // First of all it says what it is, so that it is never taken for a pack of its own.
     writer.finish(false, true).map_err(fault)?;
-    batches(inner, c, old, |file, records| {
+    batches(inner, c, wanted.old, Damage::Refuse, |file, records| {
+        if (wanted.stop)() {
+            return Err(StoreError::Temporary("the store is closing".into()));
+        }
         writer.begin(&[], &[]).map_err(fault)?;
         for found in records {
-            match kept(c, old, &found.record).map_err(sql)? {
+            match kept(c, wanted, &found.record).map_err(sql)? {
                 Kept::No => {}
                 Kept::AsIs => {
                     let copied = writer.put_copy(file, found.offset, found.octets);
@@ -152,7 +215,7 @@ enum Kept {
     Changed(Record),
 }
 
-fn kept(c: &Connection, old: u32, record: &Record) -> rusqlite::Result<Kept> {
+fn kept(c: &Connection, wanted: &Wanted<'_>, record: &Record) -> rusqlite::Result<Kept> {
     let erased = |id: MailboxId| {
         c.prepare_cached("SELECT 1 FROM mailboxes WHERE mailbox = ? AND erased = 1")?
             .exists([id.as_bytes()])
@@ -160,7 +223,7 @@ fn kept(c: &Connection, old: u32, record: &Record) -> rusqlite::Result<Kept> {
     let keep_if = |keep: bool| if keep { Kept::AsIs } else { Kept::No };
     Ok(match record {
         Record::Pack(_) | Record::Commit { .. } | Record::Seal => Kept::No,
-        Record::Entry(entry) => entry_kept(c, old, entry, erased(entry.mailbox)?)?,
+        Record::Entry(entry) => entry_kept(c, wanted, entry, erased(entry.mailbox)?)?,
         // What keeps the mailbox from coming back stays for good, without its name.
         Record::RemoveMailbox { .. } => Kept::AsIs,
         Record::Create { mailbox, .. }
@@ -175,7 +238,7 @@ fn kept(c: &Connection, old: u32, record: &Record) -> rusqlite::Result<Kept> {
             tombstone,
             at_ms,
             ids,
-        } => match standing(c, *tombstone, ids)? {
+        } => match standing(c, wanted.dead, *tombstone, ids)? {
             ids if ids.is_empty() => Kept::No,
             ids => Kept::Changed(Record::Tombstone {
                 mailbox: *mailbox,
@@ -190,7 +253,7 @@ fn kept(c: &Connection, old: u32, record: &Record) -> rusqlite::Result<Kept> {
             tombstone,
             at_ms,
             ids,
-        } => match standing(c, *tombstone, ids)? {
+        } => match standing(c, wanted.dead, *tombstone, ids)? {
             ids if ids.is_empty() => Kept::No,
             ids => Kept::Changed(Record::Hide {
                 mailbox: *mailbox,
@@ -218,26 +281,39 @@ fn kept(c: &Connection, old: u32, record: &Record) -> rusqlite::Result<Kept> {
     })
 }
 
-fn entry_kept(c: &Connection, old: u32, entry: &Entry, erased: bool) -> rusqlite::Result<Kept> {
+fn entry_kept(
+    c: &Connection,
+    wanted: &Wanted<'_>,
+    entry: &Entry,
+    erased: bool,
+) -> rusqlite::Result<Kept> {
+    if wanted.dead.contains(&entry.unique_id) {
+        return Ok(match &entry.source {
+            // The fetcher must not take it a second time (rule 8).
+            Some(source) if !erased => Kept::Changed(Record::Seen {
+                mailbox: entry.mailbox,
+                source: source.clone(),
+            }),
+            _ => Kept::No,
+        });
+    }
     let pack: Option<u32> = c
         .prepare_cached("SELECT pack FROM messages WHERE unique_id = ?")?
         .query_row([entry.unique_id.as_bytes()], |row| row.get(0))
         .optional()?;
-    Ok(match (pack, &entry.source) {
-        (Some(pack), _) if pack == old => Kept::AsIs,
-        // The fetcher must not take it a second time (rule 8).
-        (None, Some(source)) if !erased => Kept::Changed(Record::Seen {
-            mailbox: entry.mailbox,
-            source: source.clone(),
-        }),
-        _ => Kept::No,
+    Ok(match pack {
+        // The same entry in another pack is the one that counts.
+        Some(pack) if pack != wanted.old => Kept::No,
+        // One that the index does not know has not been decided on.
+        _ => Kept::AsIs,
     })
 }
 
-/// Those of a deletion's messages that are there and whose deletion was not cancelled. One that is
-/// not there has left its pack durably: packs are rewritten one after the other.
+/// Those of a deletion's messages that are there and whose deletion was not cancelled. One that the
+/// index does not have has left its pack durably; one that goes with this very pack needs none.
 fn standing(
     c: &Connection,
+    dead: &HashSet<UniqueId>,
     tombstone: TombstoneId,
     ids: &[UniqueId],
 ) -> rusqlite::Result<Vec<UniqueId>> {
@@ -247,7 +323,7 @@ fn standing(
     )?;
     let mut standing = Vec::new();
     for id in ids {
-        if ask.exists(params![id.as_bytes(), tombstone.as_bytes()])? {
+        if !dead.contains(id) && ask.exists(params![id.as_bytes(), tombstone.as_bytes()])? {
             standing.push(*id);
         }
     }

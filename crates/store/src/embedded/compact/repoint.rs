@@ -4,12 +4,12 @@ use std::collections::HashSet;
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::copy::{batches, forget};
+use super::copy::{Damage, batches, forget};
 use crate::embedded::index::apply::Applier;
 use crate::embedded::index::{self, sql};
 use crate::embedded::record::Record;
 use crate::embedded::scan::Found;
-use crate::embedded::{Inner, Place, now_ms, temporary};
+use crate::embedded::{Inner, Place, catchup, now_ms, temporary};
 use crate::limits::INDEX_TRANSACTION_ROWS;
 use crate::{StoreError, TombstoneId, UniqueId};
 
@@ -47,19 +47,24 @@ pub(super) fn replace(
     olds: &[u32],
 ) -> Result<(), StoreError> {
     make_durable(inner, new).map_err(|e| temporary("a new pack cannot be synced", &e))?;
+    let there = inner.packs.list();
+    let there = there.map_err(|e| temporary("the packs cannot be listed", &e))?;
+    for &old in olds.iter().filter(|old| there.contains(old)) {
+        // An index that is older than the packs has to hear of a deletion before its message goes.
+        let fault = |e: std::io::Error| temporary("a replaced pack cannot be read", &e);
+        let file = inner.packs.reader(old).map_err(fault)?;
+        let end = file.octets().map_err(fault)?;
+        catchup::catch_up(inner, c, old, file.as_ref(), end, &mut |_| {})?;
+    }
     let (mut kept, mut moved) = (Marks::default(), Vec::new());
     let mut end = 0;
-    batches(inner, c, new, |_, records| {
+    batches(inner, c, new, Damage::Refuse, |_, records| {
         records.iter().for_each(|found| kept.add(&found.record));
         end = records
             .last()
             .map_or(end, |found| found.offset + found.octets);
-        moved.extend(records.into_iter().filter(|found| {
-            matches!(
-                found.record,
-                Record::Entry(_) | Record::Seen { .. } | Record::Pack(_)
-            )
-        }));
+        // All of it: what is damaged in an old pack by now may be news to an older index.
+        moved.extend(records);
         Ok(())
     })?;
     for part in moved.chunks(INDEX_TRANSACTION_ROWS) {
@@ -67,11 +72,10 @@ pub(super) fn replace(
         repoint(&tx, new, olds, part).map_err(sql)?;
         tx.commit().map_err(sql)?;
     }
-    let there = inner.packs.list();
-    let there = there.map_err(|e| temporary("the packs cannot be listed", &e))?;
     let (mut gone, mut left) = (Marks::default(), Vec::new());
     for &old in olds.iter().filter(|old| there.contains(old)) {
-        batches(inner, c, old, |_, records| {
+        // What is damaged by now was read when it was copied.
+        batches(inner, c, old, Damage::Skip, |_, records| {
             for found in &records {
                 gone.add(&found.record);
                 if let Record::Entry(entry) = &found.record {
