@@ -24,7 +24,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use restante_store::mbox::Variant;
 use restante_store::{MailStore, MailboxId, StoreError};
 
-use sink::Sink;
+use sink::{Halt, Sink};
 use walk::Walk;
 
 /// How to import.
@@ -34,6 +34,8 @@ pub struct Options {
     pub duplicates: bool,
     /// How mbox files are written.
     pub dialect: Variant,
+    /// What the mailbox may hold, in octets as POP3 counts them; `None` = as much as there is.
+    pub quota_octets: Option<u64>,
 }
 
 /// How far an import is; told after each message.
@@ -70,7 +72,8 @@ pub struct Summary {
 pub enum SourceError {
     /// It could not be read, or not to its end.
     Io(io::Error),
-    /// It begins neither with a header field nor with a From_ line, and is not named `.eml`.
+    /// It begins neither with a From_ line nor with a header that has a usual field, and is not named
+    /// `.eml`.
     NoMail,
     /// It is a message without an octet.
     Empty,
@@ -85,7 +88,7 @@ impl fmt::Display for SourceError {
         f.write_str(match self {
             Self::Io(error) => return error.fmt(f),
             Self::NoMail => {
-                "it does not look like mail: neither a header field nor a From_ line at its beginning"
+                "it does not look like mail: neither a From_ line nor a header (From, Subject, Date, …) at its beginning"
             }
             Self::Empty => "the file is empty",
             Self::LinkedFolder => "links to folders are not followed: import that folder by its path",
@@ -122,6 +125,11 @@ pub enum ImportError {
         /// Messages stored before, durably.
         imported: u64,
     },
+    /// The next message would not fit into the mailbox. What was taken before is kept.
+    OverQuota {
+        /// Messages stored before, durably.
+        imported: u64,
+    },
 }
 
 impl fmt::Display for ImportError {
@@ -132,6 +140,10 @@ impl fmt::Display for ImportError {
                 f,
                 "{error}; {imported} messages were stored before that and will be left out when it is run again"
             ),
+            Self::OverQuota { imported } => write!(
+                f,
+                "the mailbox's quota is used up; {imported} messages were stored before that and will be left out when it is run again"
+            ),
         }
     }
 }
@@ -141,6 +153,7 @@ impl std::error::Error for ImportError {
         match self {
             Self::Source(error) => Some(error),
             Self::Store { error, .. } => Some(error),
+            Self::OverQuota { .. } => None,
         }
     }
 }
@@ -195,20 +208,24 @@ fn run(
     mailbox: MailboxId,
     options: &Options,
     progress: &mut dyn FnMut(Progress<'_>),
-    read: impl FnOnce(&mut Walk<'_>) -> Result<(), StoreError>,
+    read: impl FnOnce(&mut Walk<'_>) -> Result<(), Halt>,
 ) -> Result<Summary, ImportError> {
-    let sink = Sink::new(store, mailbox, options.duplicates, progress);
+    let sink = Sink::new(store, mailbox, options, progress);
     let mut walk = Walk::new(sink, options.dialect);
-    let outcome = walk
-        .sink
-        .learn()
-        .and_then(|()| read(&mut walk))
-        .and_then(|()| walk.sink.flush());
+    let learned = walk.sink.learn().map_err(Halt::Store);
+    let mut outcome = learned.and_then(|()| read(&mut walk));
+    if matches!(outcome, Ok(()) | Err(Halt::OverQuota)) {
+        // What fitted is kept.
+        outcome = walk.sink.flush().map_err(Halt::Store).and(outcome);
+    }
     let summary = walk.sink.into_summary();
     match outcome {
         Ok(()) => Ok(summary),
-        Err(error) => Err(ImportError::Store {
+        Err(Halt::Store(error)) => Err(ImportError::Store {
             error,
+            imported: summary.imported,
+        }),
+        Err(Halt::OverQuota) => Err(ImportError::OverQuota {
             imported: summary.imported,
         }),
     }

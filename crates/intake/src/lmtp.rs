@@ -23,7 +23,7 @@ use restante_net::{Drain, Handler, Peer, Stream, host_name};
 use restante_store::MailStore;
 use tokio::sync::Semaphore;
 
-use limits::{DRAFTS, MESSAGE_OCTETS, RECIPIENTS};
+use limits::{DRAFTS, MESSAGE_OCTETS, RECIPIENTS, SMALL_DRAFTS};
 
 /// Where mail for an address goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,6 +71,8 @@ pub struct Lmtp {
     options: Options,
     /// Drafts that may be open at once in all sessions: each has a compressor of its own.
     drafts: Semaphore,
+    /// Others, for transactions of few recipients when those are taken or waited for.
+    small_drafts: Semaphore,
 }
 
 impl Lmtp {
@@ -86,6 +88,7 @@ impl Lmtp {
             recipients,
             options,
             drafts,
+            small_drafts: Semaphore::new(SMALL_DRAFTS),
         }
     }
 }

@@ -124,7 +124,7 @@ fn an_mbox_is_taken_apart() {
 fn a_folder_is_gone_through_in_order() {
     let house = House::new();
     house.put("mail/2.eml", "S: 2\n\n");
-    house.put("mail/10", "S: 10\n\n");
+    house.put("mail/10", "To: 10\n\n");
     house.put("mail/b/x.eml", "no header");
     house.put(
         "mail/b/box",
@@ -145,7 +145,7 @@ fn a_folder_is_gone_through_in_order() {
         house.texts(),
         [
             "S: 2\n\n",
-            "S: 10\n\n",
+            "To: 10\n\n",
             "S: box 1\n",
             "S: box 2\n",
             "no header",
@@ -263,7 +263,7 @@ fn a_stream_may_be_a_message_or_an_mbox_and_may_break() {
         )
         .unwrap()
     };
-    assert_eq!(take(&mut &b"S: 1\r\n\r\none"[..]).imported, 1);
+    assert_eq!(take(&mut &b"To: 1\r\n\r\none"[..]).imported, 1);
     let file = format!("From a {DATE}\nS: 2\n\nFrom b {DATE}\nS: 3\n\n3\n");
     assert_eq!(take(&mut file.as_bytes()).imported, 2);
     assert_eq!(take(&mut &b""[..]).imported, 0);
@@ -279,7 +279,7 @@ fn a_stream_may_be_a_message_or_an_mbox_and_may_break() {
     assert_eq!(summary.imported, 1);
     assert_eq!(
         house.texts()[..3],
-        ["S: 1\r\n\r\none", "S: 2\n", "S: 3\n\n3\n"]
+        ["To: 1\r\n\r\none", "S: 2\n", "S: 3\n\n3\n"]
     );
     assert_eq!(house.bodies().len(), 4);
 }
@@ -395,4 +395,34 @@ fn the_corpus_goes_through_maildir_and_mbox_unchanged() {
         assert_eq!(sample.bytes.len() + added, bytes.len(), "{}", sample.name);
         assert!(bytes.starts_with(&sample.bytes), "{}", sample.name);
     }
+}
+
+#[test]
+fn an_import_stops_at_the_quota_and_keeps_what_fitted() {
+    let house = House::new();
+    // 23 octets each with their CRLF.
+    for number in 1..=5 {
+        house.put(
+            &format!("box/{number}"),
+            format!("Subject: {number}\n\nabcdefg\n"),
+        );
+    }
+    let quota = |octets| Options {
+        quota_octets: Some(octets),
+        ..Options::default()
+    };
+    let stopped = house.import_as(house.path("box"), &quota(2 * 23 + 22));
+    assert!(
+        matches!(stopped, Err(ImportError::OverQuota { imported: 2 })),
+        "{stopped:?}"
+    );
+    assert_eq!(house.bodies().len(), 2);
+    // What is there counts, and is not taken twice.
+    let stopped = house.import_as(house.path("box"), &quota(3 * 23));
+    assert!(
+        matches!(stopped, Err(ImportError::OverQuota { imported: 1 })),
+        "{stopped:?}"
+    );
+    let summary = house.import_as(house.path("box"), &quota(5 * 23)).unwrap();
+    assert_eq!((summary.imported, summary.already_there), (2, 3));
 }

@@ -66,6 +66,7 @@ fn imported(path: &Path, dialect: Variant) -> Vec<Vec<u8>> {
     let options = Options {
         duplicates: true,
         dialect,
+        ..Options::default()
     };
     let summary = import(&store, mailbox, path, &options, &mut |_| ()).unwrap();
     assert!(summary.failed.is_empty(), "{:?}", summary.failed);

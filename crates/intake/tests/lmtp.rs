@@ -254,6 +254,12 @@ async fn commands_out_of_order_and_bad_ones() {
         .expect("MAIL FROM:<s@y.example> SIZE=10001", "552 5.3.4")
         .await;
     client
+        .expect(
+            "MAIL FROM:<s@y.example> SIZE=99999999999999999999999",
+            "552 5.3.4",
+        )
+        .await;
+    client
         .expect("MAIL FROM:<s@y.example> X=1", "555 5.5.4")
         .await;
     client.expect("MAIL FROM:<s@y.example>", "250 2.1.0").await;
@@ -580,4 +586,26 @@ async fn any_split_of_the_octets_gives_the_same_replies() {
     let stored = server.messages("a").await;
     assert_eq!(stored.len(), wire.len() - 1);
     assert!(stored.iter().all(|text| text.ends_with("\r\n.x\r\n")));
+}
+
+#[tokio::test]
+async fn a_message_for_one_does_not_wait_behind_one_for_many() {
+    let server = server().await;
+    let mut large = Vec::new();
+    for _ in 0..2 {
+        let mut client = server.greeted().await;
+        client.expect("MAIL FROM:<s@y.example>", "250 ").await;
+        for _ in 0..100 {
+            client.expect("RCPT TO:<a@x.example>", "250 ").await;
+        }
+        client.send("DATA\r\n").await;
+        large.push(client);
+    }
+    // One of them has its drafts, and the other waits for it.
+    assert!(large[0].reply().await.starts_with("354 "));
+    let mut small = server.greeted().await;
+    small.expect("MAIL FROM:<s@y.example>", "250 ").await;
+    small.expect("RCPT TO:<b@x.example>", "250 ").await;
+    let taken = tokio::time::timeout(Duration::from_secs(5), small.ask("DATA")).await;
+    assert!(taken.expect("it does not wait").starts_with("354 "));
 }

@@ -15,6 +15,49 @@ pub(super) enum Kind {
     Other,
 }
 
+/// Fields of which a message has one at least (in lower case): `name:` alone begins many a list.
+const USUAL: [&[u8]; 22] = [
+    b"bcc",
+    b"cc",
+    b"content-transfer-encoding",
+    b"content-type",
+    b"date",
+    b"delivered-to",
+    b"envelope-to",
+    b"from",
+    b"in-reply-to",
+    b"list-id",
+    b"message-id",
+    b"mime-version",
+    b"received",
+    b"references",
+    b"reply-to",
+    b"return-path",
+    b"sender",
+    b"subject",
+    b"to",
+    b"x-envelope-from",
+    b"x-mailer",
+    b"x-original-to",
+];
+
+/// Whether the text begins with a header (RFC 5322 §2.2), as far as it is seen, with a usual field.
+fn is_header(text: &[u8]) -> bool {
+    if !mbox::is_field(text) {
+        return false;
+    }
+    let lines = text.split(|octet| *octet == b'\n');
+    let mut header = lines.take_while(|line| !matches!(*line, b"" | b"\r"));
+    header.any(|line| {
+        let name = line
+            .split(|octet| *octet == b':')
+            .next()
+            .unwrap_or_default();
+        let name = name.trim_ascii_end();
+        line.len() > name.len() && USUAL.iter().any(|usual| name.eq_ignore_ascii_case(usual))
+    })
+}
+
 /// Tells what a file is from its first 64 KiB, or all of it, and from its name: `.eml` says that it
 /// is a message where the octets say nothing.
 pub(super) fn kind(head: &[u8], path: &Path) -> Kind {
@@ -25,7 +68,7 @@ pub(super) fn kind(head: &[u8], path: &Path) -> Kind {
     let text = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head);
     if mbox::is_mbox(head) {
         Kind::Mbox
-    } else if is_eml || mbox::is_field(text) {
+    } else if is_eml || is_header(text) {
         Kind::Message
     } else if head.is_empty() {
         Kind::Mbox
@@ -50,6 +93,19 @@ mod tests {
             (from, "a.eml", Kind::Mbox),
             (from, "Inbox", Kind::Mbox),
             ("no mail\n", "a.txt", Kind::Other),
+            ("X-Odd: 1\nsubject : a\n\nb", "1", Kind::Message),
+            ("X-Odd: 1\r\n\r\nSubject: a\r\n", "1", Kind::Other),
+            (
+                "root:x:0:0:root:/root:/bin/sh\nbin:x:1:1\n",
+                "passwd",
+                Kind::Other,
+            ),
+            (
+                "root:x:0:0:root:/root:/bin/sh\n",
+                "passwd.eml",
+                Kind::Message,
+            ),
+            ("to do:\nSubject\n", "notes", Kind::Other),
             ("\x7fELF", "a", Kind::Other),
         ] {
             assert_eq!(

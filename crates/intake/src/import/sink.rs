@@ -8,15 +8,24 @@ use restante_store::{Delivery, MailStore, MailboxId, MessageFilter, StoreError};
 
 use super::block::block_on;
 use super::limits::{BATCH_MESSAGES, BATCH_OCTETS, BROWSE_MESSAGES, PIECE_OCTETS};
-use super::{Progress, SourceError, Summary};
+use super::{Options, Progress, SourceError, Summary};
 
 /// Why a message was not taken.
 #[derive(Debug)]
 pub(super) enum Stop {
     /// Its file is at fault.
     Source(io::Error),
-    /// The store is.
+    /// Nothing else will be taken either.
+    Halt(Halt),
+}
+
+/// Why an import ends.
+#[derive(Debug)]
+pub(super) enum Halt {
+    /// The store failed.
     Store(StoreError),
+    /// The mailbox may hold no more.
+    OverQuota,
 }
 
 impl From<io::Error> for Stop {
@@ -27,7 +36,7 @@ impl From<io::Error> for Stop {
 
 impl From<StoreError> for Stop {
     fn from(error: StoreError) -> Self {
-        Self::Store(error)
+        Self::Halt(Halt::Store(error))
     }
 }
 
@@ -44,6 +53,8 @@ pub(super) struct Sink<'a> {
     known: Option<HashSet<Digest>>,
     batch: Vec<Delivery>,
     batch_octets: u64,
+    /// What the mailbox may still take, as POP3 counts octets.
+    room: Option<u64>,
     messages: u64,
     piece: Vec<u8>,
     summary: Summary,
@@ -54,15 +65,16 @@ impl<'a> Sink<'a> {
     pub(super) fn new(
         store: &'a dyn MailStore,
         mailbox: MailboxId,
-        duplicates: bool,
+        options: &Options,
         progress: &'a mut dyn FnMut(Progress<'_>),
     ) -> Self {
         Self {
             store,
             mailbox,
-            known: (!duplicates).then(HashSet::new),
+            known: (!options.duplicates).then(HashSet::new),
             batch: Vec::new(),
             batch_octets: 0,
+            room: options.quota_octets,
             messages: 0,
             piece: Vec::with_capacity(PIECE_OCTETS),
             summary: Summary::default(),
@@ -72,6 +84,11 @@ impl<'a> Sink<'a> {
 
     /// Learns what the mailbox holds.
     pub(super) fn learn(&mut self) -> Result<(), StoreError> {
+        if let Some(room) = &mut self.room {
+            let mailboxes = block_on(self.store.mailboxes())?;
+            let ours = mailboxes.iter().find(|found| found.id == self.mailbox);
+            *room = room.saturating_sub(ours.map_or(0, |found| found.totals.octets));
+        }
         let Some(known) = &mut self.known else {
             return Ok(());
         };
@@ -117,6 +134,11 @@ impl<'a> Sink<'a> {
             None => true,
         };
         if is_new {
+            if let Some(room) = &mut self.room {
+                *room = room
+                    .checked_sub(message.octets)
+                    .ok_or(Stop::Halt(Halt::OverQuota))?;
+            }
             self.batch_octets += message.size;
             self.batch.push(Delivery {
                 mailbox: self.mailbox,

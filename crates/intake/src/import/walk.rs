@@ -6,15 +6,15 @@ use std::io::{self, Cursor, Read, Seek, SeekFrom};
 use std::path::Path;
 use std::time::SystemTime;
 
+use restante_store::maildir;
 use restante_store::mbox::{LookAhead, Reader, Variant};
-use restante_store::{StoreError, maildir};
 
 use super::limits::PIECE_OCTETS;
 use super::look::{Kind, kind};
-use super::sink::{Sink, Stop};
+use super::sink::{Halt, Sink, Stop};
 use super::{SourceError, unix_ms};
 
-/// Goes through what a path holds. A store's error ends it; a file's is noted, and it goes on.
+/// Goes through what a path holds. A store's error or a quota ends it; a file's is noted, and it goes on.
 pub(super) struct Walk<'a> {
     pub(super) sink: Sink<'a>,
     dialect: Variant,
@@ -26,7 +26,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Takes what is at `path`, following it if it is a link: somebody named it.
-    pub(super) fn path(&mut self, path: &Path) -> Result<(), StoreError> {
+    pub(super) fn path(&mut self, path: &Path) -> Result<(), Halt> {
         match fs::metadata(path) {
             Ok(data) if data.is_dir() => self.folder(path),
             Ok(data) if data.is_file() => self.file(path),
@@ -38,7 +38,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn folder(&mut self, folder: &Path) -> Result<(), StoreError> {
+    fn folder(&mut self, folder: &Path) -> Result<(), Halt> {
         if maildir::is_maildir(folder) {
             return self.maildir(folder);
         }
@@ -66,7 +66,7 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    fn maildir(&mut self, folder: &Path) -> Result<(), StoreError> {
+    fn maildir(&mut self, folder: &Path) -> Result<(), Halt> {
         match maildir::subfolders(folder) {
             Ok(subfolders) => self.sink.passed_by(subfolders),
             Err(error) => self.sink.set_aside(folder, error),
@@ -90,7 +90,7 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    fn file(&mut self, path: &Path) -> Result<(), StoreError> {
+    fn file(&mut self, path: &Path) -> Result<(), Halt> {
         let outcome = open(path).map_err(Stop::Source);
         let outcome = outcome.and_then(|(mut file, time_ms, octets)| {
             let mut beside = File::open(path)?;
@@ -104,7 +104,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Takes what a named pipe or a device gives.
-    fn pipe(&mut self, path: &Path) -> Result<(), StoreError> {
+    fn pipe(&mut self, path: &Path) -> Result<(), Halt> {
         match File::open(path) {
             Ok(mut pipe) => self.stream(&mut pipe, path, unix_ms(SystemTime::now())),
             Err(error) => {
@@ -120,7 +120,7 @@ impl<'a> Walk<'a> {
         stream: &mut dyn Read,
         name: &Path,
         time_ms: u64,
-    ) -> Result<(), StoreError> {
+    ) -> Result<(), Halt> {
         let outcome = self.any(stream, name, time_ms, None);
         self.note(name, outcome)
     }
@@ -195,15 +195,15 @@ impl<'a> Walk<'a> {
         })
     }
 
-    /// Sets a file aside that is at fault; passes the store's error on.
-    fn note(&mut self, path: &Path, outcome: Result<(), Stop>) -> Result<(), StoreError> {
+    /// Sets a file aside that is at fault; passes on what ends it all.
+    fn note(&mut self, path: &Path, outcome: Result<(), Stop>) -> Result<(), Halt> {
         match outcome {
             Ok(()) => Ok(()),
             Err(Stop::Source(error)) => {
                 self.sink.set_aside(path, error);
                 Ok(())
             }
-            Err(Stop::Store(error)) => Err(error),
+            Err(Stop::Halt(halt)) => Err(halt),
         }
     }
 }

@@ -30,10 +30,18 @@ pub const REFUSED_RECIPIENTS: u32 = 1_000;
 /// [`restante_store::limits::DRAFT_MEMORY_OCTETS`]; more have to wait.
 pub const DRAFTS: usize = 128;
 
+/// Drafts besides, for transactions of at most [`SMALL_RECIPIENTS`] when [`DRAFTS`] are taken: one
+/// with many waits until many are free at once, and would hold up all that come after it.
+pub const SMALL_DRAFTS: usize = 32;
+
+/// See [`SMALL_DRAFTS`].
+pub const SMALL_RECIPIENTS: usize = 4;
+
 /// How long DATA waits for drafts of other sessions to end; then 451 4.3.2.
 pub const DRAFTS_WAIT: Duration = Duration::from_secs(30);
 
-/// How long to wait for a command. RFC 5321 §4.5.3.2.7: at least 5 minutes.
+/// How long to wait for a whole command, from the last reply on. RFC 5321 §4.5.3.2.7: at least 5
+/// minutes.
 pub const COMMAND_WAIT: Duration = Duration::from_secs(5 * 60);
 
 /// How long to wait for the next piece of a message. RFC 5321 §4.5.3.2.5: 3 minutes for a block.
@@ -43,5 +51,11 @@ pub const DATA_WAIT: Duration = Duration::from_secs(3 * 60);
 /// that nobody holds drafts by sending an octet now and then.
 pub const DATA_OCTETS_PER_SECOND: u64 = 64;
 
+/// How long a message may take altogether, however large it is; then the session ends. A sender next
+/// door needs seconds for the largest.
+pub const DATA_TOTAL: Duration = Duration::from_secs(60 * 60);
+
 const _: () = assert!(RECIPIENTS <= DRAFTS);
+const _: () = assert!(SMALL_RECIPIENTS <= SMALL_DRAFTS);
+const _: () = assert!(DATA_WAIT.as_secs() < DATA_TOTAL.as_secs());
 const _: () = assert!(LINE_OCTETS >= 512 + 26 + 17 + 10);

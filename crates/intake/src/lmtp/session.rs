@@ -2,16 +2,17 @@
 
 use std::sync::Arc;
 
-use restante_net::{Deadline, Drain, Pace, Peer, Stream, read_before, read_with, write_all};
+use restante_net::{Deadline, Drain, Pace, Peer, Stream, read_some, read_with, write_all};
 use restante_store::{MailboxId, StoreError};
+use tokio::sync::{AcquireError, SemaphorePermit};
 use tokio::time::{Instant, timeout};
 
 use super::command::{self, Command};
 use super::data::Unstuffer;
 use super::delivery::{Accepted, Delivered, Envelope, Failure, Transfer, store_reply};
 use super::limits::{
-    BAD_COMMANDS, COMMAND_WAIT, DATA_OCTETS_PER_SECOND, DATA_WAIT, DRAFTS_WAIT, IDLE_COMMANDS,
-    LINE_OCTETS, REFUSED_RECIPIENTS, REPLY_OCTETS,
+    BAD_COMMANDS, COMMAND_WAIT, DATA_OCTETS_PER_SECOND, DATA_TOTAL, DATA_WAIT, DRAFTS_WAIT,
+    IDLE_COMMANDS, LINE_OCTETS, REFUSED_RECIPIENTS, REPLY_OCTETS, SMALL_RECIPIENTS,
 };
 use super::{Lmtp, reply};
 
@@ -318,7 +319,7 @@ async fn mailbox(lmtp: &Lmtp, name: &str) -> Result<(MailboxId, u64), StoreError
 /// Opens the drafts once there are few enough. `Err` is the reply to DATA.
 async fn begin<'a>(lmtp: &'a Lmtp, envelope: &Envelope) -> Result<Transfer<'a>, &'static str> {
     let count = u32::try_from(envelope.recipients.len()).unwrap_or(u32::MAX);
-    let permit = match timeout(DRAFTS_WAIT, lmtp.drafts.acquire_many(count)).await {
+    let permit = match timeout(DRAFTS_WAIT, drafts(lmtp, count)).await {
         Ok(Ok(permit)) => permit,
         Ok(Err(_)) | Err(_) => return Err(reply::OVERLOADED),
     };
@@ -329,11 +330,24 @@ async fn begin<'a>(lmtp: &'a Lmtp, envelope: &Envelope) -> Result<Transfer<'a>, 
     })
 }
 
+/// A place for each draft. Who waits is served in turn, and the few do not wait behind the many.
+async fn drafts(lmtp: &Lmtp, count: u32) -> Result<SemaphorePermit<'_>, AcquireError> {
+    if count as usize > SMALL_RECIPIENTS {
+        return lmtp.drafts.acquire_many(count).await;
+    }
+    match lmtp.drafts.try_acquire_many(count) {
+        Ok(permit) => Ok(permit),
+        Err(_) => lmtp.small_drafts.acquire_many(count).await,
+    }
+}
+
 /// The connection with what was read ahead and what is still to be written.
 struct Wire {
     stream: Stream,
     drain: Drain,
     deadline: Deadline,
+    /// When the last reply was sent.
+    replied: Instant,
     input: Vec<u8>,
     /// How much of `input` is done with.
     taken: usize,
@@ -348,6 +362,7 @@ impl Wire {
             stream,
             drain,
             deadline: Deadline::after(COMMAND_WAIT),
+            replied: Instant::now(),
             input: Vec::new(),
             taken: 0,
             skipping: false,
@@ -386,7 +401,8 @@ impl Wire {
         }
     }
 
-    /// Waits for more input. Holds no buffers meanwhile unless half a line has come.
+    /// Waits for more input. Holds no buffers meanwhile unless half a line has come, which buys no
+    /// time.
     async fn fill(&mut self) -> Result<(), End> {
         self.input.drain(..self.taken);
         self.taken = 0;
@@ -394,22 +410,24 @@ impl Wire {
             self.input = Vec::new();
         }
         self.output = Vec::new();
-        self.deadline.set(COMMAND_WAIT);
-        let read = read_before(&mut self.stream, &mut self.input, &mut self.deadline);
+        self.deadline.set_at(self.replied + COMMAND_WAIT);
         tokio::select! {
+            // The read last: a client that always has more to send must not outlive the others.
             biased;
-            read = read => match read {
-                Ok(1..) => Ok(()),
-                Ok(0) => Err(End::Lost),
-                Err(error) if error.kind() == std::io::ErrorKind::TimedOut => Err(End::TooSlow),
-                Err(_) => Err(End::Lost),
-            },
             () = self.drain.requested() => Err(End::Drained),
+            () = self.deadline.expired() => Err(End::TooSlow),
+            read = read_some(&mut self.stream, &mut self.input) => match read {
+                Ok(1..) => Ok(()),
+                Ok(0) | Err(_) => Err(End::Lost),
+            },
         }
     }
 
     /// Sends the replies that wait.
     async fn flush(&mut self) -> Result<(), End> {
+        if self.output.is_empty() {
+            return Ok(());
+        }
         let Self {
             stream,
             deadline,
@@ -418,6 +436,7 @@ impl Wire {
         } = self;
         let written = write_all(stream, output, deadline, Pace::default()).await;
         output.clear();
+        self.replied = Instant::now();
         written.map_err(|_| End::Lost)
     }
 
@@ -432,6 +451,7 @@ impl Wire {
             }
             let seconds = transfer.octets() / DATA_OCTETS_PER_SECOND;
             let slowest = began + DATA_WAIT + std::time::Duration::from_secs(seconds);
+            let slowest = slowest.min(began + DATA_TOTAL);
             self.deadline
                 .set_at((Instant::now() + DATA_WAIT).min(slowest));
             let Self {
@@ -447,11 +467,11 @@ impl Wire {
             });
             tokio::select! {
                 biased;
+                () = deadline.expired() => return Err(End::TooSlow),
                 read = read => match read {
                     Ok(1..) => {}
                     Ok(0) | Err(_) => return Err(End::Lost),
                 },
-                () = deadline.expired() => return Err(End::TooSlow),
             }
         }
         Ok(())
