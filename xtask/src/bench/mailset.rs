@@ -113,7 +113,7 @@ impl Random {
 
 /// One message in ten has a line that begins with a dot.
 fn dotted(seed: u64) -> bool {
-    mix(seed ^ 0xd07) % 10 == 0
+    mix(seed ^ 0xd07).is_multiple_of(10)
 }
 
 /// Some thousand made-up words: text that compresses about as mail does.
@@ -128,7 +128,7 @@ fn words() -> &'static [String] {
                 let r = random.next();
                 word.push(char::from(b"bcdfghjklmnprstvwz"[(r % 18) as usize]));
                 word.push(char::from(b"aeiou"[((r >> 8) % 5) as usize]));
-                if (r >> 16) % 3 == 0 {
+                if (r >> 16).is_multiple_of(3) {
                     word.push(char::from(b"nrslt"[((r >> 24) % 5) as usize]));
                 }
             }
@@ -161,7 +161,11 @@ pub(super) fn message(seed: u64, size: u64) -> Vec<u8> {
     if dotted(seed) {
         out.extend_from_slice(b".hidden files begin with a dot\r\n");
     }
-    let text_until = if seed % 3 == 0 { size * 4 / 10 } else { size };
+    let text_until = if seed.is_multiple_of(3) {
+        size * 4 / 10
+    } else {
+        size
+    };
     while out.len() + 160 < size {
         if out.len() < text_until {
             let end = out.len() + 52 + (random.next() % 16) as usize;

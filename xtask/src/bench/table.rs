@@ -153,7 +153,8 @@ fn short(value: f64) -> String {
         v if v >= 100.0 => 0,
         v if v >= 10.0 => 1,
         v if v >= 1.0 => 2,
-        _ => 3,
+        v if v >= 0.1 || v == 0.0 => 3,
+        _ => 5,
     };
     format!("{value:.digits$}")
 }
