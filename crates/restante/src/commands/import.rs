@@ -18,8 +18,8 @@ use crate::units;
 /// Runs `restante import`. Exits 65 when something could not be taken in.
 pub(crate) fn run(import: &Import, config: &Config, out: &Output) -> Result<ExitCode, Failure> {
     let directory = open_existing_directory(config)?;
-    let name = match directory.find_user(&import.into)? {
-        Some(user) => user.name,
+    let user = match directory.find_user(&import.into)? {
+        Some(user) => user,
         None => {
             return Err(Failure::NotThere(format!(
                 "there is no user {0}: make one with `restante user add {0}`",
@@ -28,11 +28,12 @@ pub(crate) fn run(import: &Import, config: &Config, out: &Output) -> Result<Exit
         }
     };
     let store = open_store(config, false)?;
-    let mailbox = wait(store.create_mailbox(&name))?;
+    let mailbox = wait(store.create_mailbox(&user.name))?;
     let bar = progress_bar(out);
     let started = Instant::now();
     let options = Options {
         duplicates: import.duplicates,
+        quota_octets: user.quota_octets,
         ..Options::default()
     };
     let mut failed = 0;
@@ -46,13 +47,16 @@ pub(crate) fn run(import: &Import, config: &Config, out: &Output) -> Result<Exit
         });
         match summary {
             Ok(summary) => {
-                bar.suspend(|| report(out, path, &name, &summary))?;
+                bar.suspend(|| report(out, path, &user.name, &summary))?;
                 failed += summary.failed.len();
             }
             // The path, not the store: the other paths may do better.
             Err(ImportError::Source(error)) => {
                 bar.suspend(|| output::note(&format!("not taken in: {}: {error}", path.display())));
                 failed += 1;
+            }
+            Err(error @ ImportError::OverQuota { .. }) => {
+                return Err(Failure::Exists(format!("{}: {error}", path.display())));
             }
             Err(error) => return Err(Failure::Io(format!("{}: {error}", path.display()))),
         }
