@@ -188,7 +188,7 @@ fn one(case: &Case, ports: Ports, at: &Path, mails: &[Mail]) -> Fallible<()> {
         None => mails.iter().map(Mail::ended).collect(),
         Some(rewrites) => rewrites(mails, &job.folder)?,
     };
-    mail::same(&sent, &got, case.client.form)?;
+    mail::same(&sent, &got, case.client.form, case.client.keeps)?;
     let mut pop = crate::pop::Pop::connect(ports.pop3)?;
     pop.login(&case.user)?;
     let left = pop.stat()?.0;

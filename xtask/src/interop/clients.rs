@@ -40,6 +40,8 @@ pub(crate) struct Client {
     /// What it does to any server's messages is done to both sides before they are compared; it was
     /// learnt from what it does to Dovecot's, with `cargo xtask test control`.
     pub(crate) form: fn(&[u8]) -> Vec<u8>,
+    /// Which messages it keeps as they are. The others, which are hardly mail, are counted.
+    pub(crate) keeps: fn(&[u8]) -> bool,
     /// Where a client writes messages anew: what it makes of those that went in.
     pub(crate) rewrites: Option<Rewrite>,
 }
@@ -56,6 +58,7 @@ pub(crate) const CLIENTS: &[Client] = &[
         ways: ALL,
         collect: curl,
         form: exact,
+        keeps: all,
         rewrites: None,
     },
     Client {
@@ -63,6 +66,7 @@ pub(crate) const CLIENTS: &[Client] = &[
         ways: ALL,
         collect: poplib,
         form: exact,
+        keeps: all,
         rewrites: None,
     },
     Client {
@@ -70,6 +74,7 @@ pub(crate) const CLIENTS: &[Client] = &[
         ways: &[Way::Stls, Way::Pop3s],
         collect: openssl,
         form: exact,
+        keeps: all,
         rewrites: None,
     },
     Client {
@@ -77,6 +82,7 @@ pub(crate) const CLIENTS: &[Client] = &[
         ways: ALL,
         collect: mpop,
         form: normalised,
+        keeps: no_cr_before_crlf,
         rewrites: None,
     },
     Client {
@@ -84,6 +90,7 @@ pub(crate) const CLIENTS: &[Client] = &[
         ways: ALL,
         collect: fetchmail,
         form: normalised,
+        keeps: letters,
         rewrites: None,
     },
     // It knows no STLS.
@@ -92,6 +99,7 @@ pub(crate) const CLIENTS: &[Client] = &[
         ways: &[Way::Plain, Way::Pop3s],
         collect: getmail,
         form: normalised,
+        keeps: all,
         rewrites: Some(rewritten),
     },
     Client {
@@ -99,12 +107,42 @@ pub(crate) const CLIENTS: &[Client] = &[
         ways: ALL,
         collect: mutt,
         form: cut_at_nul,
+        keeps: short_lines,
         rewrites: None,
     },
 ];
 
 fn exact(bytes: &[u8]) -> Vec<u8> {
     bytes.to_vec()
+}
+
+fn all(_: &[u8]) -> bool {
+    true
+}
+
+/// mpop takes every CR before a CRLF away with it.
+fn no_cr_before_crlf(bytes: &[u8]) -> bool {
+    memchr::memmem::find(bytes, b"\r\r\n").is_none()
+}
+
+/// mutt's buffer of 4 KiB may end between CR and LF.
+fn short_lines(bytes: &[u8]) -> bool {
+    no_cr_before_crlf(bytes) && bytes.split(|&b| b == b'\n').all(|line| line.len() < 4_000)
+}
+
+/// fetchmail wants letters: a header that begins with a field, an empty line, and no CR or NUL in lines.
+fn letters(bytes: &[u8]) -> bool {
+    let word = bytes
+        .iter()
+        .take_while(|b| b.is_ascii_alphanumeric() || **b == b'-')
+        .count();
+    let crs = memchr::memchr_iter(b'\r', bytes).count();
+    short_lines(bytes)
+        && word > 0
+        && matches!(bytes.get(word), Some(b':' | b' '))
+        && memchr::memmem::find(bytes, b"\r\n\r\n").is_some()
+        && crs == memchr::memmem::find_iter(bytes, b"\r\n").count()
+        && memchr::memchr(0, bytes).is_none()
 }
 
 /// mutt's lines are C strings: they end at a NUL.
@@ -395,9 +433,11 @@ fn getmail(job: &Job<'_>) -> Fallible<Vec<Vec<u8>>> {
             job.delete,
         ),
     )?;
-    let mut command = job.command("getmail");
-    // As root it delivers nothing; as root told to deliver as another it forks for every message, and
-    // waits for ever for a child that ends before it looks.
+    // It forks for every message and waits for ever for a child that ends before it listens for
+    // that. On one processor the child does not come first.
+    let mut command = job.command("taskset");
+    command.arg("-c").arg(a_processor()).arg("getmail");
+    // As root it delivers nothing.
     if rustix::process::geteuid().is_root() {
         for name in [
             "",
@@ -418,6 +458,16 @@ fn getmail(job: &Job<'_>) -> Fallible<Vec<Vec<u8>>> {
         .arg(config);
     run(&mut command, b"", LIMIT)?.ok("getmail")?;
     in_maildir(&maildir)
+}
+
+/// One that we may run on.
+fn a_processor() -> String {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let list = status
+        .lines()
+        .find_map(|line| line.strip_prefix("Cpus_allowed_list:"));
+    let first = list.and_then(|list| list.trim().split([',', '-']).next());
+    first.unwrap_or("0").to_owned()
 }
 
 /// mutt wants a terminal: `script` gives it one.
