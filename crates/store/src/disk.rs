@@ -55,4 +55,7 @@ pub trait DiskFile: fmt::Debug + Send + Sync {
     /// Takes the file's exclusive lock if it is free (`flock`); held until the file is dropped or
     /// the process ends, however it ends.
     fn try_lock(&self) -> io::Result<bool>;
+    /// Whether the path names this very file: who has locked one must know that it is the one that
+    /// others find, and not one whose name is gone or was given to another.
+    fn is_at(&self, path: &Path) -> io::Result<bool>;
 }

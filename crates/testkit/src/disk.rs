@@ -375,6 +375,10 @@ impl DiskFile for Handle {
         }
         Ok(*mine)
     }
+
+    fn is_at(&self, path: &Path) -> io::Result<bool> {
+        Ok(self.disk.world().now.find(path).ok() == Some(self.file))
+    }
 }
 
 /// The kinds of which a store's workload is worth failing each.

@@ -42,7 +42,7 @@ impl From<io::Error> for Stop {
 
 fn damaged(id: UniqueId, place: Place) -> StoreError {
     StoreError::Permanent(format!(
-        "message {id} is damaged in pack {:06} at octet {}: see `restante verify`",
+        "message {id} is damaged in pack {:06} at octet {}: `restante rebuild` lists the damage",
         place.pack, place.offset
     ))
 }
@@ -246,28 +246,28 @@ impl Stream {
                 self.input.truncate(read);
                 self.at += read as u64;
             }
-            let before = (self.used, self.ready.len(), self.from_line);
-            if self.decompress().is_none()
-                || before == (self.used, self.ready.len(), self.from_line)
-            {
+            if self.decompress() != Some(true) {
                 return Err(Stop::Failed(damaged(self.id, self.place)));
             }
         }
         Ok(())
     }
 
-    fn decompress(&mut self) -> Option<()> {
+    /// Takes a step; says whether there was one to take. What came out may still be held back.
+    fn decompress(&mut self) -> Option<bool> {
         let mut out = Vec::with_capacity(READ_OCTETS);
         let mut input = InBuffer::around(&self.input[self.used..]);
         let mut output = OutBuffer::around(&mut out);
         self.context
             .decompress_stream(&mut output, &mut input)
             .ok()?;
+        let moved = input.pos() > 0;
         self.used += input.pos();
+        let moved = moved || !out.is_empty();
         let mut bytes = out.as_slice();
         if self.from_line {
             let Some(end) = memchr::memchr(b'\n', bytes) else {
-                return Some(());
+                return Some(moved);
             };
             bytes = &bytes[end + 1..];
             self.from_line = false;
@@ -280,7 +280,7 @@ impl Stream {
         // Behind the message stands the tail, which is not hashed.
         let room = usize::try_from(self.left).unwrap_or(usize::MAX);
         self.ready.truncate(room.max(before));
-        Some(())
+        Some(moved)
     }
 
     fn piece(&mut self, into: &mut Vec<u8>, wait: bool) -> Result<usize, Stop> {

@@ -328,6 +328,9 @@ impl DiskFile for Behind {
     fn try_lock(&self) -> std::io::Result<bool> {
         self.0.try_lock()
     }
+    fn is_at(&self, path: &std::path::Path) -> std::io::Result<bool> {
+        self.0.is_at(path)
+    }
 }
 
 impl Draft for EmbeddedDraft {

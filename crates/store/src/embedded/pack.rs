@@ -100,7 +100,9 @@ impl Packs {
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(e) => return Err(fault(e)),
         };
-        if !file.try_lock().map_err(fault)? {
+        // Between opening and locking it may have been removed, and its number given to another.
+        let path = self.path(number);
+        if !file.try_lock().map_err(fault)? || !file.is_at(&path).map_err(fault)? {
             return Ok(None);
         }
         let octets = file.octets().map_err(fault)?;
@@ -132,7 +134,8 @@ impl Packs {
             }
         }
         if end == 0 {
-            self.disk.unlink(&self.path(number)).map_err(fault)?;
+            // Its maker may be about to lock it: then it finds it gone and takes another number.
+            self.disk.unlink(&path).map_err(fault)?;
             self.disk.sync_dir(&self.folder).map_err(fault)?;
             return Ok(None);
         }
@@ -213,8 +216,10 @@ pub(super) struct PackWriter {
     seal_octets: u64,
     current: Option<Open>,
     writing: Option<Writing>,
-    /// Packs that failed, which the next pack's first record ends; locked until that is durable.
+    /// Packs that failed, which the next pack's first record ends.
     failed: Vec<(u32, u64, Arc<dyn DiskFile>)>,
+    /// Those that it ended; locked until the index knows, so that nobody adopts one.
+    ended: Vec<Arc<dyn DiskFile>>,
 }
 
 impl PackWriter {
@@ -225,6 +230,7 @@ impl PackWriter {
             current: None,
             writing: None,
             failed: Vec::new(),
+            ended: Vec::new(),
         }
     }
 
@@ -252,6 +258,11 @@ impl PackWriter {
     /// Whether a pack must be found before a batch can begin, and may be one that is there.
     pub(super) fn may_adopt(&self) -> bool {
         self.current.is_none() && self.failed.is_empty()
+    }
+
+    /// Lets go of the packs that failed and were ended: the index knows.
+    pub(super) fn forget_ended(&mut self) {
+        self.ended.clear();
     }
 
     pub(super) fn adopt(&mut self, number: u32, recovered: Recovered) {
@@ -293,15 +304,16 @@ impl PackWriter {
     fn create(&self, replaces: &[u32], ended: &[(u32, u64)]) -> io::Result<(Open, PackHead)> {
         let mut number = self.packs.list()?.last().map_or(1, |last| last + 1);
         let file = loop {
-            match self.packs.disk.create_new(&self.packs.path(number)) {
-                Ok(file) => break file,
+            let path = self.packs.path(number);
+            match self.packs.disk.create_new(&path) {
+                // Before it was locked another process may have taken it for one that a crash left
+                // empty, and removed it.
+                Ok(file) if file.try_lock()? && file.is_at(&path)? => break file,
+                Ok(_) => number += 1,
                 Err(e) if e.kind() == io::ErrorKind::AlreadyExists => number += 1,
                 Err(e) => return Err(e),
             }
         };
-        if !file.try_lock()? {
-            return Err(io::Error::other("another process took the new pack"));
-        }
         let mut all = ended.to_vec();
         all.extend(self.failed.iter().map(|(number, at, _)| (*number, *at)));
         let head = PackHead {
@@ -452,7 +464,8 @@ impl PackWriter {
                 self.packs.disk.sync_dir(&self.packs.folder)?;
                 open.unnamed = false;
             }
-            self.failed.clear();
+            self.ended
+                .extend(self.failed.drain(..).map(|failed| failed.2));
         }
         open.durable = end;
         self.writing = None;
@@ -475,17 +488,14 @@ impl PackWriter {
         let Some(open) = self.current.take() else {
             return;
         };
-        if open.durable == 0
-            && self
-                .packs
-                .disk
-                .unlink(&self.packs.path(open.number))
-                .is_ok()
-        {
+        let disk = &self.packs.disk;
+        if open.durable == 0 && disk.unlink(&self.packs.path(open.number)).is_ok() {
+            let _ = disk.sync_dir(&self.packs.folder);
             return;
         }
         // Best effort: the next pack says where this one ends, should the tail survive.
         let _ = open.file.set_len(open.durable);
+        let _ = open.file.sync_data();
         self.failed.push((open.number, open.durable, open.file));
     }
 }

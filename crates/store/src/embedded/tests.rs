@@ -372,3 +372,80 @@ fn an_idle_maildrop_is_small_and_a_dropped_promise_is_an_error() {
     drop(promise);
     assert!(wait(answer).is_err());
 }
+
+/// A maker that is interrupted between making and locking: whoever finds the empty file removes it,
+/// and what is written is written to a file that has a name.
+#[test]
+fn an_empty_pack_is_removed_only_by_who_holds_the_one_at_the_path() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let packs = Arc::new(pack::Packs::new(Arc::new(RealDisk), folder.path()));
+    RealDisk.create_dir_all(&packs.folder).expect("made");
+    let path = packs.path(1);
+    let early = RealDisk.create_new(&path).expect("made");
+    assert!(packs.recover(1, 0).expect("recovered").is_none());
+    assert!(!early.is_at(&path).expect("asked"), "its name is gone");
+    let mut writer = pack::PackWriter::new(Arc::clone(&packs), u64::MAX);
+    writer.begin(&[], &[]).expect("begun");
+    assert!(early.try_lock().expect("asked") && !early.is_at(&path).expect("asked"));
+    assert!(packs.recover(1, 0).expect("asked").is_none(), "it is held");
+    writer.finish(false, true).expect("written");
+    drop(writer);
+    assert!(packs.recover(1, 0).expect("recovered").is_some());
+}
+
+/// A fault in one job fails that batch, and the next is written.
+#[test]
+fn a_panic_in_a_job_does_not_end_the_writer() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = open_in(folder.path(), held());
+    let me = now(store.create_mailbox("me")).expect("made");
+    let broken = submit(
+        &store.inner,
+        false,
+        0,
+        1,
+        move |batch| -> Result<(), StoreError> {
+            batch.put(&record::Record::PlainUsed { mailbox: me })?;
+            panic!("as a fault in the program would")
+        },
+    );
+    assert!(matches!(wait(broken), Err(StoreError::Temporary(_))));
+    let id = deliver(&store, me, b"after\r\n");
+    assert!(store.take_reports().iter().any(|r| r.contains("fault")));
+    assert_eq!(listed(&store, me), [id]);
+}
+
+/// A pack is sealed for another process however busy its writer is.
+#[test]
+fn a_busy_writer_seals_when_asked() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = open_in(folder.path(), held());
+    let me = now(store.create_mailbox("me")).expect("made");
+    let c = store.inner.index.connect().expect("connected");
+    c.execute("UPDATE packs SET seal_wanted = 1", [])
+        .expect("asked");
+    let since = std::time::Instant::now();
+    loop {
+        deliver(&store, me, b"busy\r\n");
+        let row = index::pack_row(&c, 1).expect("read").expect("a row");
+        if row.sealed {
+            break;
+        }
+        assert!(since.elapsed().as_secs() < 10, "never sealed");
+    }
+}
+
+/// One octet of input can be all that a step has, and come out only with the next.
+#[test]
+fn a_message_that_ends_in_held_back_octets_is_whole() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = open_in(folder.path(), held());
+    let me = now(store.create_mailbox("me")).expect("made");
+    for at in 0..8 {
+        let mut text = b"From the start\n".to_vec();
+        text.resize(2 * BODY + at, b'x');
+        text.extend_from_slice(b"\n>>>>Fro");
+        let id = deliver(&store, me, &text);
+        assert!(read(&store, id).expect("read") == text, "{at}");
+    }
+}

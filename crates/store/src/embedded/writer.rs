@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 
@@ -17,9 +17,8 @@ use super::{Inner, catchup, draft::SealedBody, now_ms, reserve, temporary};
 use crate::StoreError;
 use crate::limits::{BATCH_OCTETS, INDEX_TRANSACTION_ROWS};
 
-/// How often an idle writer looks whether the index is behind, or another process wants its pack
-/// sealed.
-const IDLE: Duration = Duration::from_secs(1);
+/// How often a writer looks whether another process wants its pack sealed.
+const IDLE: Duration = Duration::from_millis(250);
 const BEHIND: Duration = Duration::from_millis(50);
 
 /// Something to be written.
@@ -226,8 +225,13 @@ impl Writer {
 
     /// Serves requests until told to stop.
     pub(super) fn run(mut self, requests: &Receiver<Request>) {
-        let mut next = None;
+        let (mut next, mut looked) = (None, Instant::now());
         loop {
+            // By time, not by leisure: on a busy server there is never a pause.
+            if looked.elapsed() >= IDLE {
+                looked = Instant::now();
+                self.guarded(Self::look);
+            }
             let wait = if self.behind.is_empty() { IDLE } else { BEHIND };
             let request = match next.take() {
                 Some(request) => Ok(request),
@@ -242,11 +246,27 @@ impl Writer {
                 }) => {
                     let mut jobs = vec![(job, frees)];
                     next = gather(requests, &mut jobs, octets, rows);
-                    self.process(jobs);
+                    self.guarded(|writer| writer.process(jobs));
                 }
-                Ok(Request::Between(work)) => work(&mut self),
+                Ok(Request::Between(work)) => self.guarded(work),
                 Ok(Request::Stop) | Err(RecvTimeoutError::Disconnected) => return,
-                Err(RecvTimeoutError::Timeout) => self.idle(),
+                Err(RecvTimeoutError::Timeout) => {
+                    self.guarded(Self::catch_up_later);
+                }
+            }
+        }
+    }
+
+    /// Does what may have a fault in it: the thread outlives that, the batch does not. Those who
+    /// wait for it get an error, since what they wait on is dropped.
+    fn guarded(&mut self, work: impl FnOnce(&mut Self)) {
+        let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| work(self)));
+        if done.is_err() {
+            let what = "a fault in the program stopped a batch: nothing of it is stored";
+            self.inner.report(vec![what.into()]);
+            self.c = None;
+            if self.pack.is_writing() {
+                self.pack.fail();
             }
         }
     }
@@ -279,7 +299,6 @@ impl Writer {
         self.prepare();
         let tx = self.c.as_mut().and_then(|c| index::begin(c).ok());
         let applier = tx.as_ref().and_then(|tx| Applier::new(tx, now_ms()).ok());
-        let indexed = applier.is_some();
         let mut batch = Batch {
             inner: &self.inner,
             pack: &mut self.pack,
@@ -320,13 +339,16 @@ impl Writer {
         });
         match (applied, tx) {
             (Some(Ok(())), Some(tx)) => match tx.commit() {
-                Ok(()) => drop(self.behind.remove(&number)),
+                Ok(()) => {
+                    self.behind.remove(&number);
+                    self.pack.forget_ended();
+                }
                 Err(error) => self.inner.report(vec![sql(error).to_string()]),
             },
             (Some(Err(error)), _) => self.inner.report(vec![sql(error).to_string()]),
             _ => {}
         }
-        if !indexed && !self.behind.is_empty() {
+        if self.behind.contains_key(&number) {
             // Before the replies, if it can be had now: who was answered expects to see it.
             self.catch_up();
         }
@@ -388,6 +410,9 @@ impl Writer {
             });
             caught.is_err()
         });
+        if self.behind.is_empty() {
+            self.pack.forget_ended();
+        }
     }
 
     /// Lets go of the current pack.
@@ -428,10 +453,14 @@ impl Writer {
         catchup::catch_up(&self.inner, c, number, file.as_ref(), end, &mut |_| {})
     }
 
-    fn idle(&mut self) {
+    fn catch_up_later(&mut self) {
         if !self.behind.is_empty() {
             self.prepare();
         }
+    }
+
+    /// Seals the current pack if another process asks for it.
+    fn look(&mut self) {
         let Some(number) = self.pack.number() else {
             return;
         };
