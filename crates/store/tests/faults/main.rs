@@ -59,10 +59,14 @@ fn power_loss_at_every_moment() {
 /// Compaction now drops what is removed, so there is nothing to undo.
 #[test]
 fn power_loss_while_space_is_reclaimed() {
+    lose_power(Settings::RECLAIM, &reclaiming());
+}
+
+fn reclaiming() -> Vec<Step> {
     let mut steps = script();
     steps.retain(|step| !matches!(step, Step::Restore(..)));
     steps.push(Step::Compact);
-    lose_power(Settings::RECLAIM, &steps);
+    steps
 }
 
 fn lose_power(settings: Settings, steps: &[Step]) {
@@ -148,8 +152,8 @@ fn a_second_life_and_a_second_crash() {
 }
 
 /// How many operations of each kind the workload needs on a sound disk.
-fn counts(steps: &[Step]) -> Vec<(Kind, u64, u64)> {
-    let running = Running::new(Settings::KEEP);
+fn counts(settings: Settings, steps: &[Step]) -> Vec<(Kind, u64, u64)> {
+    let running = Running::new(settings);
     let opened: Vec<_> = KINDS.iter().map(|kind| running.disk.count(*kind)).collect();
     record(&running, &running.disk, steps);
     let ended = KINDS.iter().map(|kind| running.disk.count(*kind));
@@ -157,9 +161,9 @@ fn counts(steps: &[Step]) -> Vec<(Kind, u64, u64)> {
     both.map(|((kind, from), to)| (kind, from, to)).collect()
 }
 
-fn faults() -> Vec<Fault> {
+fn faults(settings: Settings, steps: &[Step]) -> Vec<Fault> {
     let mut faults = Vec::new();
-    for (kind, from, to) in counts(&script()) {
+    for (kind, from, to) in counts(settings, steps) {
         for nth in from..to {
             for (errno, lasting, torn) in [
                 (Errno::Io, false, false),
@@ -182,13 +186,13 @@ fn faults() -> Vec<Fault> {
 
 /// Runs the whole script with one fault, then looks three times: in the same process, after a
 /// restart, and after power loss.
-fn run_with(fault: Fault) {
+fn run_with(fault: Fault, settings: Settings, steps: &[Step]) {
     let what = format!("{fault:?}");
-    let running = Running::new(Settings::KEEP);
+    let running = Running::new(settings);
     running.disk.fail(fault);
     let mut driver = Driver::default();
-    for step in script() {
-        driver.step(&running, &step);
+    for step in steps {
+        driver.step(&running, step);
     }
     running.disk.mend();
     match look(&running.store) {
@@ -207,7 +211,7 @@ fn run_with(fault: Fault) {
     ] {
         let what = format!("{what}, then {crash:?}, {index:?}");
         let image = running.disk.crash_at(running.disk.operations(), crash);
-        let again = Running::found(&image, &index, Settings::KEEP, &what);
+        let again = Running::found(&image, &index, settings, &what);
         let found = look(&again.store).unwrap_or_else(|e| panic!("{what}: {e}"));
         assert_eq!(judge(&driver, &found), Vec::<String>::new(), "{what}");
         again.assert_index_is_a_rebuild(&what);
@@ -216,13 +220,23 @@ fn run_with(fault: Fault) {
 
 #[test]
 fn a_fault_at_every_operation() {
-    let faults = faults();
+    fail_each(Settings::KEEP, &script(), 100);
+}
+
+#[test]
+fn a_fault_at_every_operation_while_space_is_reclaimed() {
+    fail_each(Settings::RECLAIM, &reclaiming(), 50);
+}
+
+/// About so many of the faults there are, or all.
+fn fail_each(settings: Settings, steps: &[Step], some: usize) {
+    let faults = faults(settings, steps);
     let kinds: BTreeSet<_> = faults.iter().map(|f| f.kind).collect();
     assert!(kinds.contains(&Kind::Write) && kinds.contains(&Kind::SyncData));
-    let every = if all() { 1 } else { 1 + faults.len() / 100 };
+    let every = if all() { 1 } else { 1 + faults.len() / some };
     for (at, fault) in faults.iter().enumerate() {
         if at % every == choose(at as u64 / every as u64, 3, every) {
-            run_with(*fault);
+            run_with(*fault, settings, steps);
         }
     }
 }
