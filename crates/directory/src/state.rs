@@ -50,9 +50,7 @@ impl State {
         connection.busy_timeout(BUSY).map_err(failed)?;
         // Before anything is written: a newer program's file stays as it is.
         self.known_format(&connection)?;
-        connection
-            .pragma_update(None, "journal_mode", "WAL")
-            .map_err(failed)?;
+        self.use_wal(&connection)?;
         connection
             .pragma_update(None, "synchronous", "FULL")
             .map_err(failed)?;
@@ -65,6 +63,22 @@ impl State {
             change.execute_batch(SCHEMA).map_err(failed)?;
         }
         change.commit().map_err(failed)
+    }
+
+    /// SQLite does not wait for others while it changes the journal mode: so it is tried again.
+    fn use_wal(&self, connection: &Connection) -> Result<(), DirectoryError> {
+        let started = std::time::Instant::now();
+        loop {
+            match connection.pragma_update(None, "journal_mode", "WAL") {
+                Err(error)
+                    if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy)
+                        && started.elapsed() < BUSY =>
+                {
+                    std::thread::sleep(Duration::from_millis(10));
+                }
+                done => return done.map_err(|error| broken(&self.path, &error)),
+            }
+        }
     }
 
     fn known_format(&self, connection: &Connection) -> Result<i64, DirectoryError> {
@@ -204,17 +218,23 @@ fn broken(path: &str, error: &rusqlite::Error) -> DirectoryError {
 /// The file is there, durably and for its owner only, before SQLite opens it; its WAL takes the same
 /// mode.
 fn make_private(path: &Path) -> std::io::Result<()> {
-    let mut options = std::fs::OpenOptions::new();
-    options.write(true).create(true).truncate(false);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let new = !path.try_exists()?;
-    let file = options.open(path)?;
-    #[cfg(unix)]
-    file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
-    if new && let Some(folder) = path.parent() {
-        file.sync_all()?;
-        std::fs::File::open(folder)?.sync_all()?;
+    // Never opened when it is there: closing it would end the locks that SQLite holds on it in this
+    // process (POSIX locks go with any descriptor of the file).
+    if !path.try_exists()? {
+        let mut options = std::fs::OpenOptions::new();
+        options.write(true).create_new(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        match options.open(path) {
+            Ok(file) => file.sync_all()?,
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error),
+        }
+        if let Some(folder) = path.parent() {
+            std::fs::File::open(folder)?.sync_all()?;
+        }
     }
+    #[cfg(unix)]
+    std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
     Ok(())
 }
