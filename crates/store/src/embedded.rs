@@ -51,6 +51,8 @@ pub struct Options {
     pub min_free: u64,
     /// Whether a thread reclaims the space of removed messages.
     pub compact: bool,
+    /// Whether to go on without packs that the index knows and that are not there.
+    pub accept_missing: bool,
     /// What the packs are kept on.
     pub disk: Arc<dyn Disk>,
     /// How long a removed message's bytes stay for open snapshots, in milliseconds. Shorter than
@@ -66,6 +68,7 @@ impl Default for Options {
             hold_ms: 7 * 24 * 60 * 60 * 1000,
             min_free: 0,
             compact: true,
+            accept_missing: false,
             disk: Arc::new(RealDisk),
             grace_ms: SNAPSHOT_GRACE_MS,
             pack_octets: PACK_SEAL_OCTETS,

@@ -76,31 +76,26 @@ impl Index {
 
     /// Checks that the file can be used.
     pub(super) fn check(&self) -> Result<(), Broken> {
-        let Ok(octets) = std::fs::metadata(&self.path).map(|m| m.len()) else {
+        if std::fs::metadata(&self.path).is_err() {
             return Err(Broken::Rebuild);
-        };
+        }
         let number = |c: &Connection, name: &str| {
             c.pragma_query_value(None, name, |row| row.get::<_, i64>(0))
         };
-        let look = || -> rusqlite::Result<(i64, i64, i64)> {
+        let look = || -> rusqlite::Result<(i64, i64)> {
             let c = connect(&self.path)?;
             let ours = (number(&c, "application_id")?, number(&c, "user_version")?);
-            let pages = number(&c, "page_count")? * number(&c, "page_size")?;
             c.query_row("SELECT epoch FROM meta", [], |row| row.get::<_, i64>(0))?;
-            Ok((ours.0, ours.1, pages))
+            Ok(ours)
         };
         match look() {
-            Ok((APPLICATION_ID, version, _)) if version > SCHEMA_VERSION => {
+            Ok((APPLICATION_ID, version)) if version > SCHEMA_VERSION => {
                 Err(Broken::Refuse(StoreError::Permanent(format!(
                     "index.db has format version {version}, this program reads up to {SCHEMA_VERSION}: use a newer program, or remove index.db"
                 ))))
             }
-            Ok((APPLICATION_ID, SCHEMA_VERSION, pages))
-                if octets <= pages as u64 || octets == 0 =>
-            {
-                Ok(())
-            }
-            Ok((APPLICATION_ID, SCHEMA_VERSION, _)) => Ok(()),
+            // SQLite itself refuses a file that is shorter than its header says.
+            Ok((APPLICATION_ID, SCHEMA_VERSION)) => Ok(()),
             Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) => {
                 Err(Broken::Refuse(sql(error)))
             }
@@ -110,7 +105,7 @@ impl Index {
 
     /// Removes the file and makes an empty one.
     pub(super) fn create(&self) -> Result<(), StoreError> {
-        for suffix in ["-wal", "-shm", ""] {
+        for suffix in ["", "-wal", "-shm"] {
             let mut path = self.path.clone().into_os_string();
             path.push(suffix);
             match std::fs::remove_file(&path) {
@@ -211,9 +206,11 @@ pub(super) fn pack_row(c: &Connection, number: u32) -> rusqlite::Result<Option<P
 }
 
 pub(super) fn pack_numbers(c: &Connection) -> rusqlite::Result<Vec<u32>> {
-    c.prepare_cached("SELECT number FROM packs WHERE replaced IS NULL ORDER BY number")?
-        .query_map([], |row| row.get(0))?
-        .collect()
+    c.prepare_cached(
+        "SELECT number FROM packs WHERE replaced IS NULL AND watermark > 0 ORDER BY number",
+    )?
+    .query_map([], |row| row.get(0))?
+    .collect()
 }
 
 /// Begins to write; waits for another process at most as long as the connection's timeout says.

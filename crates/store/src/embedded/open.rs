@@ -1,7 +1,7 @@
 //! Opening the folder, its locks, and building the index anew.
 
 use std::fs::{File, OpenOptions};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -62,6 +62,7 @@ pub(super) fn open(
         )));
     }
     let folder = folder.canonicalize().map_err(fault)?;
+    own(&folder)?;
     RealDisk
         .create_dir_all(&folder.join("locks"))
         .map_err(fault)?;
@@ -83,6 +84,26 @@ pub(super) fn open(
     enter(&inner)?;
     reserve::keep(&inner);
     Ok(inner)
+}
+
+/// Refuses a folder of another user, in which files made now could not be read by that one's
+/// service; keeps others out of one's own.
+fn own(folder: &Path) -> Result<(), StoreError> {
+    let fault = |e: std::io::Error| temporary("the data folder cannot be looked at", &e);
+    let there = std::fs::metadata(folder).map_err(fault)?;
+    let me = rustix::process::geteuid().as_raw();
+    if there.uid() != me {
+        let (at, owner) = (folder.display(), there.uid());
+        return Err(StoreError::Permanent(format!(
+            "the data folder {at} belongs to uid {owner}: run this as its owner (sudo -u '#{owner}' …)"
+        )));
+    }
+    if there.mode() & 0o077 != 0 {
+        let private = std::fs::Permissions::from_mode(0o700);
+        std::fs::set_permissions(folder, private)
+            .map_err(|e| temporary("the data folder cannot be made private", &e))?;
+    }
+    Ok(())
 }
 
 /// Takes the folder lock shared, with the index in order. Whoever is first has it exclusively for a
@@ -111,7 +132,7 @@ fn enter(inner: &Inner) -> Result<(), StoreError> {
 
 fn settle(inner: &Inner, alone: bool) -> Result<(), StoreError> {
     match inner.index.check() {
-        Ok(()) if !lacks_packs(inner)? => {}
+        Ok(()) if all_there(inner)? => {}
         Err(Broken::Refuse(error)) => return Err(error),
         Ok(()) | Err(Broken::Rebuild) if alone => build(inner, &mut |_| {})?,
         _ => {
@@ -122,15 +143,25 @@ fn settle(inner: &Inner, alone: bool) -> Result<(), StoreError> {
     let mut c = inner.index.connect()?;
     compact::finish_half_done(inner, &mut c)?;
     catchup::catch_up_all(inner, &mut c, &mut |_| {})?;
+    // Stamps and views follow the same clock: after it went back, a rename must still count.
     let last: Option<[u8; 16]> = c
-        .query_row("SELECT max(unique_id) FROM messages", [], |row| row.get(0))
+        .query_row(
+            "SELECT max(id) FROM (
+                 SELECT max(unique_id) AS id FROM messages UNION ALL
+                 SELECT max(stamp) FROM mailboxes UNION ALL
+                 SELECT max(release_stamp) FROM mailboxes UNION ALL
+                 SELECT max(view) FROM views)",
+            [],
+            |row| row.get(0),
+        )
         .map_err(sql)?;
     *super::task::lock(&inner.last_id) = last.map_or(0, u128::from_be_bytes);
     Ok(())
 }
 
-/// Whether the index speaks of packs that are gone: then it is older than a compaction.
-fn lacks_packs(inner: &Inner) -> Result<bool, StoreError> {
+/// Whether the packs that the index knows are there; not so if it is older than a compaction. A pack
+/// that is gone without another in its place is mail that is gone: that is never passed over.
+fn all_there(inner: &Inner) -> Result<bool, StoreError> {
     let known = |()| inner.index.read(super::index::pack_numbers);
     let missing = |numbers: &[u32]| -> Result<Vec<u32>, StoreError> {
         let there = inner.packs.list();
@@ -140,11 +171,29 @@ fn lacks_packs(inner: &Inner) -> Result<bool, StoreError> {
     };
     let gone = missing(&known(())?)?;
     if gone.is_empty() {
-        return Ok(false);
+        return Ok(true);
     }
     // A compactor may have taken one away just now: then the index does not speak of it any more.
     let still = known(())?;
-    Ok(gone.iter().any(|number| still.contains(number)))
+    let mut gone: Vec<u32> = gone.into_iter().filter(|n| still.contains(n)).collect();
+    if gone.is_empty() {
+        return Ok(true);
+    }
+    if inner.options.accept_missing {
+        return Ok(false);
+    }
+    let there = inner.packs.list();
+    for number in there.map_err(|e| temporary("the packs cannot be listed", &e))? {
+        if let Some(head) = inner.packs.head(number)? {
+            gone.retain(|old| !head.replaces.contains(old));
+        }
+    }
+    let Some(number) = gone.first() else {
+        return Ok(false);
+    };
+    Err(StoreError::Permanent(format!(
+        "pack {number:06} is missing: put it back (is the disk mounted?), or run `restante rebuild --accept-missing` to go on without it"
+    )))
 }
 
 /// Builds an index beside the one that is there, then puts it in its place.
@@ -160,7 +209,8 @@ fn build(inner: &Inner, progress: &mut dyn FnMut(u64)) -> Result<(), StoreError>
     place.map_err(sql)?;
     drop(c);
     inner.index.disconnect();
-    for suffix in ["-wal", "-shm"] {
+    // The old file first: without its log it could be taken for a whole one.
+    for suffix in ["", "-wal", "-shm"] {
         let mut path = inner.index.path.clone().into_os_string();
         path.push(suffix);
         match std::fs::remove_file(&path) {

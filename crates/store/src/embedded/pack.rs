@@ -316,10 +316,16 @@ impl PackWriter {
         };
         let mut all = ended.to_vec();
         all.extend(self.failed.iter().map(|(number, at, _)| (*number, *at)));
+        // Also what those replaced: an older index may know of them only.
+        let mut replaces = replaces.to_vec();
+        for at in 0..replaces.len() {
+            let head = self.packs.head(replaces[at]).map_err(io::Error::other)?;
+            replaces.extend(head.into_iter().flat_map(|head| head.replaces));
+        }
         let head = PackHead {
             number,
             id: random_id(),
-            replaces: replaces.to_vec(),
+            replaces,
             ended: all,
         };
         let open = Open {

@@ -449,3 +449,28 @@ fn a_message_that_ends_in_held_back_octets_is_whole() {
         assert!(read(&store, id).expect("read") == text, "{at}");
     }
 }
+
+/// An unmounted disk is not an empty maildrop.
+#[test]
+fn a_missing_pack_is_refused_unless_accepted() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = open_in(folder.path(), held());
+    let me = now(store.create_mailbox("me")).expect("made");
+    deliver(&store, me, b"a\r\n");
+    drop(store);
+    std::fs::remove_file(&pack_files(folder.path())[0]).expect("gone");
+    let refused = EmbeddedStore::open(folder.path(), held()).map(drop);
+    assert!(
+        matches!(&refused, Err(StoreError::Permanent(what)) if what.contains("000001 is missing")),
+        "{refused:?}"
+    );
+    assert_eq!(pack_files(folder.path()), Vec::<PathBuf>::new());
+    let store = open_in(
+        folder.path(),
+        Options {
+            accept_missing: true,
+            ..held()
+        },
+    );
+    assert_eq!(now(store.find_mailbox("me")).expect("asked"), None);
+}
