@@ -116,7 +116,16 @@ fn load(inner: &Inner, snapshot: &Snapshot) -> Result<Loaded, StoreError> {
         let what = "the index was rebuilt: open the mailbox again";
         return Err(StoreError::Temporary(what.into()));
     }
-    let mut rows = inner.index.read_together(|c| rows(c, snapshot))?;
+    let mut rows = match snapshot.view {
+        // One statement sees one state.
+        None => inner.index.read(|c| rows(c, snapshot))?,
+        Some(view) => inner.index.read_together(|c| {
+            let mut rows = rows(c, snapshot)?;
+            let hidden = hidden(c, view, snapshot.seq)?;
+            rows.retain(|row| !hidden.contains(row.0.unique_id.as_bytes()));
+            Ok(rows)
+        })?,
+    };
     rows.sort_by_key(|row| row.0.unique_id);
     let octets = rows.iter().map(|row| row.0.octets).sum::<u64>();
     if (rows.len() as u64, octets) != (snapshot.totals.count, snapshot.totals.octets) {
@@ -143,31 +152,32 @@ fn row(row: &rusqlite::Row<'_>) -> rusqlite::Result<(ListingEntry, Place)> {
     Ok((entry, place))
 }
 
+/// What is in the mailbox, and what was removed after the snapshot was taken and restored since.
 fn rows(c: &Connection, s: &Snapshot) -> rusqlite::Result<Vec<(ListingEntry, Place)>> {
     let mut all = Vec::with_capacity(s.totals.count as usize);
     let mut ask = c.prepare_cached(
         "SELECT unique_id, octets, pack, start, length FROM messages INDEXED BY listing
-         WHERE mailbox = ?1 AND removed > ?2 AND added <= ?2",
-    )?;
-    for found in ask.query_map([s.mailbox, s.seq], row)? {
-        all.push(found?);
-    }
-    // Removed after the snapshot was taken, and restored since.
-    let mut ask = c.prepare_cached(
-        "SELECT m.unique_id, m.octets, m.pack, m.start, m.length
+         WHERE mailbox = ?1 AND removed > ?2 AND added <= ?2
+         UNION ALL
+         SELECT m.unique_id, m.octets, m.pack, m.start, m.length
          FROM past p JOIN messages m ON m.unique_id = p.unique_id
          WHERE p.mailbox = ?1 AND p.added <= ?2 AND p.removed > ?2",
     )?;
     for found in ask.query_map([s.mailbox, s.seq], row)? {
         all.push(found?);
     }
-    let Some(view) = s.view else { return Ok(all) };
-    let hidden: std::collections::HashSet<[u8; 16]> = c
-        .prepare_cached("SELECT unique_id FROM hidden WHERE view = ?1 AND at <= ?2 AND until > ?2")?
-        .query_map([view, s.seq], |row| row.get(0))?
-        .collect::<rusqlite::Result<_>>()?;
-    all.retain(|row| !hidden.contains(row.0.unique_id.as_bytes()));
     Ok(all)
+}
+
+/// What the view has hidden in the snapshot.
+fn hidden(
+    c: &Connection,
+    view: i64,
+    seq: i64,
+) -> rusqlite::Result<std::collections::HashSet<[u8; 16]>> {
+    c.prepare_cached("SELECT unique_id FROM hidden WHERE view = ?1 AND at <= ?2 AND until > ?2")?
+        .query_map([view, seq], |row| row.get(0))?
+        .collect()
 }
 
 impl EmbeddedMaildrop {
