@@ -106,7 +106,7 @@ pub(crate) const CLIENTS: &[Client] = &[
         name: "mutt",
         ways: ALL,
         collect: mutt,
-        form: cut_at_nul,
+        form: normalised,
         keeps: short_lines,
         rewrites: None,
     },
@@ -125,7 +125,7 @@ fn no_cr_before_crlf(bytes: &[u8]) -> bool {
     memchr::memmem::find(bytes, b"\r\r\n").is_none()
 }
 
-/// mutt's buffer of 4 KiB may end between CR and LF.
+/// mutt's lines are C strings, which end at a NUL, and its buffer of 4 KiB may end between CR and LF.
 fn short_lines(bytes: &[u8]) -> bool {
     no_cr_before_crlf(bytes) && bytes.split(|&b| b == b'\n').all(|line| line.len() < 4_000)
 }
@@ -142,23 +142,6 @@ fn letters(bytes: &[u8]) -> bool {
         && matches!(bytes.get(word), Some(b':' | b' '))
         && memchr::memmem::find(bytes, b"\r\n\r\n").is_some()
         && crs == memchr::memmem::find_iter(bytes, b"\r\n").count()
-        && memchr::memchr(0, bytes).is_none()
-}
-
-/// mutt's lines are C strings: they end at a NUL.
-fn cut_at_nul(bytes: &[u8]) -> Vec<u8> {
-    let normalised = normalised(bytes);
-    let mut out = Vec::with_capacity(normalised.len());
-    for line in normalised.split_inclusive(|&b| b == b'\n') {
-        match memchr::memchr(0, line) {
-            None => out.extend_from_slice(line),
-            Some(at) => {
-                out.extend_from_slice(&line[..at]);
-                out.push(b'\n');
-            }
-        }
-    }
-    out
 }
 
 /// getmail parses a message and writes it anew, folding the header elsewhere and mending parts. So
