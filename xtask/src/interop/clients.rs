@@ -127,7 +127,9 @@ fn no_cr_before_crlf(bytes: &[u8]) -> bool {
 
 /// mutt's lines are C strings, which end at a NUL, and its buffer of 4 KiB may end between CR and LF.
 fn short_lines(bytes: &[u8]) -> bool {
-    no_cr_before_crlf(bytes) && bytes.split(|&b| b == b'\n').all(|line| line.len() < 4_000)
+    no_cr_before_crlf(bytes)
+        && memchr::memchr(0, bytes).is_none()
+        && bytes.split(|&b| b == b'\n').all(|line| line.len() < 4_000)
 }
 
 /// fetchmail wants letters: a header that begins with a field, an empty line, and no CR or NUL in lines.
