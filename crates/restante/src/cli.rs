@@ -61,8 +61,12 @@ pub(crate) enum Command {
     Import(Import),
     /// Show users, sizes and the disk; exits 1 when something needs attention
     Status,
-    /// Make the index anew from the packs
-    Rebuild,
+    /// Make the index anew from the packs; exits 65 when they hold less than they should
+    Rebuild {
+        /// Go on without packs that are missing
+        #[arg(long)]
+        accept_missing: bool,
+    },
     /// Check or show the configuration
     #[command(subcommand)]
     Config(ConfigCommand),

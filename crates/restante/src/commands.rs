@@ -20,13 +20,17 @@ use crate::output;
 
 /// Opens the store; makes the data folder if there is none. Only `serve` compacts in the background.
 pub(crate) fn open_store(config: &Config, compact: bool) -> Result<Arc<EmbeddedStore>, Failure> {
-    let options = StoreOptions {
+    let options = store_options(config, compact);
+    Ok(Arc::new(EmbeddedStore::open(config.data(), options)?))
+}
+
+fn store_options(config: &Config, compact: bool) -> StoreOptions {
+    StoreOptions {
         hold_ms: config.hold_ms(),
         min_free: config.min_free(),
         compact,
         ..StoreOptions::default()
-    };
-    Ok(Arc::new(EmbeddedStore::open(config.data(), options)?))
+    }
 }
 
 /// Says what the store found while it was opened, such as damage. `serve` logs it instead.
@@ -36,14 +40,20 @@ fn tell_reports(store: &EmbeddedStore) {
     }
 }
 
-/// Opens the store for a command that has nothing to do where there is no mail.
-fn open_existing_store(config: &Config) -> Result<Arc<EmbeddedStore>, Failure> {
+/// For a command that has nothing to do where there is no mail.
+fn require_mail(config: &Config) -> Result<(), Failure> {
     if !is_there(&config.data().join("packs"))? {
         return Err(Failure::NotThere(format!(
             "there is no mail in {} yet: start `restante serve`, take mail in with `restante import`, or name another folder with --data",
             config.data().display()
         )));
     }
+    Ok(())
+}
+
+/// Opens the store for a command that has nothing to do where there is no mail.
+fn open_existing_store(config: &Config) -> Result<Arc<EmbeddedStore>, Failure> {
+    require_mail(config)?;
     let store = open_store(config, false)?;
     tell_reports(&store);
     Ok(store)

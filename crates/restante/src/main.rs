@@ -77,7 +77,9 @@ fn run_command(command: Command, global: &Global) -> Result<ExitCode, Failure> {
         Command::Undelete { ids } => commands::mail::undelete(&ids, &config, &out),
         Command::Import(import) => commands::import::run(&import, &config, &out),
         Command::Status => commands::status::run(&config, &out),
-        Command::Rebuild => commands::rebuild::run(&config, &out),
+        Command::Rebuild { accept_missing } => {
+            commands::rebuild::run(accept_missing, &config, &out)
+        }
         Command::Config(command) => commands::about::config(&command, &config, &out),
         Command::Completions { .. } | Command::Man { .. } => Ok(ExitCode::SUCCESS),
     }

@@ -53,6 +53,9 @@ pub struct Options {
     pub compact: bool,
     /// Whether to go on without packs that the index knows and that are not there.
     pub accept_missing: bool,
+    /// Whether the index is made anew while opening, whatever state it is in. Nobody else may have the
+    /// folder open.
+    pub rebuild: bool,
     /// What the packs are kept on.
     pub disk: Arc<dyn Disk>,
     /// How long a removed message's bytes stay for open snapshots, in milliseconds. Shorter than
@@ -69,6 +72,7 @@ impl Default for Options {
             min_free: 0,
             compact: true,
             accept_missing: false,
+            rebuild: false,
             disk: Arc::new(RealDisk),
             grace_ms: SNAPSHOT_GRACE_MS,
             pack_octets: PACK_SEAL_OCTETS,
@@ -219,14 +223,15 @@ impl Inner {
         last.to_be_bytes()
     }
 
-    fn check_space(&self) -> Result<(), StoreError> {
+    /// Whether `octets` more leave free what must stay free.
+    fn check_space(&self, octets: u64) -> Result<(), StoreError> {
         let min_free = self.options.min_free;
         if min_free == 0 {
             return Ok(());
         }
         let free = self.disk().free_octets(&self.folder);
         let free = free.map_err(|e| temporary("free space cannot be found out", &e))?;
-        if free < min_free {
+        if free < min_free.saturating_add(octets) {
             return Err(StoreError::Full { free, min_free });
         }
         Ok(())
@@ -303,11 +308,13 @@ impl EmbeddedStore {
 }
 
 /// Has the writer decide and write, when the future is first polled.
+/// `frees`: whether it makes room in the end, and so may use the reserve on a full disk.
 fn write<'a, T: Send + 'static>(
     inner: &'a Inner,
+    frees: bool,
     decide: impl FnMut(&mut writer::Batch<'_, '_>) -> Result<T, StoreError> + Send + 'static,
 ) -> StoreFuture<'a, T> {
-    Box::pin(async move { submit(inner, true, 0, 1, decide).await })
+    Box::pin(async move { submit(inner, frees, 0, 1, decide).await })
 }
 
 impl MailStore for EmbeddedStore {
@@ -328,17 +335,23 @@ impl MailStore for EmbeddedStore {
 
     fn create_mailbox<'a>(&'a self, name: &'a str) -> StoreFuture<'a, MailboxId> {
         let name = name.to_owned();
-        write(&self.inner, move |batch| decide::create(batch, &name))
+        write(&self.inner, false, move |batch| {
+            decide::create(batch, &name)
+        })
     }
 
     fn rename_mailbox<'a>(&'a self, id: MailboxId, name: &'a str) -> StoreFuture<'a, ()> {
         let name = name.to_owned();
-        write(&self.inner, move |batch| decide::rename(batch, id, &name))
+        write(&self.inner, false, move |batch| {
+            decide::rename(batch, id, &name)
+        })
     }
 
     fn remove_mailbox(&self, id: MailboxId, erase: bool) -> StoreFuture<'_, ()> {
         let inner = &self.inner;
-        let removed = write(inner, move |batch| decide::remove_mailbox(batch, id, erase));
+        let removed = write(inner, true, move |batch| {
+            decide::remove_mailbox(batch, id, erase)
+        });
         Box::pin(async move {
             removed.await?;
             if erase {
@@ -351,7 +364,7 @@ impl MailStore for EmbeddedStore {
     }
 
     fn set_release(&self, id: MailboxId, release: Release) -> StoreFuture<'_, ()> {
-        write(&self.inner, move |batch| {
+        write(&self.inner, false, move |batch| {
             decide::set_release(batch, id, release)
         })
     }
@@ -367,13 +380,13 @@ impl MailStore for EmbeddedStore {
         from_now: bool,
     ) -> StoreFuture<'a, ViewId> {
         let name = name.to_owned();
-        write(&self.inner, move |batch| {
+        write(&self.inner, false, move |batch| {
             decide::add_view(batch, mailbox, &name, from_now)
         })
     }
 
     fn remove_view(&self, mailbox: MailboxId, view: ViewId) -> StoreFuture<'_, ()> {
-        write(&self.inner, move |batch| {
+        write(&self.inner, false, move |batch| {
             decide::remove_view(batch, mailbox, view)
         })
     }
@@ -388,7 +401,7 @@ impl MailStore for EmbeddedStore {
     }
 
     fn draft(&self, size_hint: Option<u64>) -> Result<Box<dyn Draft>, StoreError> {
-        self.inner.check_space()?;
+        self.inner.check_space(size_hint.unwrap_or(0))?;
         let inner = Arc::clone(&self.inner);
         Ok(Box::new(EmbeddedDraft::new(inner, size_hint)))
     }
@@ -398,7 +411,6 @@ impl MailStore for EmbeddedStore {
             if deliveries.is_empty() {
                 return Ok(Vec::new());
             }
-            self.inner.check_space()?;
             let mut all = Vec::with_capacity(deliveries.len());
             for delivery in deliveries {
                 let body = Arc::clone(&delivery.message.inner).downcast::<SealedBody>();
@@ -406,6 +418,7 @@ impl MailStore for EmbeddedStore {
                 all.push((delivery, body.map_err(foreign)?));
             }
             let octets = all.iter().map(|d| d.1.blocks.octets()).sum();
+            self.inner.check_space(octets)?;
             let rows = all.len();
             submit(&self.inner, false, octets, rows, move |batch| {
                 decide::deliver(batch, &all)
@@ -420,7 +433,7 @@ impl MailStore for EmbeddedStore {
         ids: &'a [UniqueId],
     ) -> StoreFuture<'a, TombstoneId> {
         let ids = ids.to_vec();
-        write(&self.inner, move |batch| {
+        write(&self.inner, true, move |batch| {
             decide::remove(batch, mailbox, &ids)
         })
     }
@@ -431,7 +444,7 @@ impl MailStore for EmbeddedStore {
         ids: &'a [UniqueId],
     ) -> StoreFuture<'a, Vec<UniqueId>> {
         let ids = ids.to_vec();
-        write(&self.inner, move |batch| {
+        write(&self.inner, false, move |batch| {
             decide::restore(batch, mailbox, &ids)
         })
     }

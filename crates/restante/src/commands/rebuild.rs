@@ -3,28 +3,43 @@
 use std::process::ExitCode;
 
 use restante_store::MailStore;
+use restante_store::embedded::{EmbeddedStore, Options};
 use serde_json::json;
 
-use super::{open_existing_store, wait};
+use super::{require_mail, store_options, wait};
 use crate::config::Config;
 use crate::failure::Failure;
-use crate::output::Output;
+use crate::output::{self, Output};
 use crate::units;
 
-/// Runs `restante rebuild`.
-pub(crate) fn run(config: &Config, out: &Output) -> Result<ExitCode, Failure> {
-    let store = open_existing_store(config)?;
-    store.rebuild(&mut |_| {})?;
+/// Runs `restante rebuild`, whatever state the index is in. Exits 65 when the packs hold less than
+/// they should: what is damaged or missing is named.
+pub(crate) fn run(
+    accept_missing: bool,
+    config: &Config,
+    out: &Output,
+) -> Result<ExitCode, Failure> {
+    require_mail(config)?;
+    let options = Options {
+        accept_missing,
+        rebuild: true,
+        ..store_options(config, false)
+    };
+    let store = EmbeddedStore::open(config.data(), options)?;
     let messages: u64 = wait(store.mailboxes())?
         .iter()
         .map(|mailbox| mailbox.totals.count)
         .sum();
+    let reports = store.take_reports();
+    for report in &reports {
+        output::note(&format!("store: {report}"));
+    }
     out.line(
-        &json!({"messages": messages}),
+        &json!({"messages": messages, "reports": reports}),
         &format!(
             "The index is made anew from the packs: {}.",
             units::count(messages, "message")
         ),
     )?;
-    Ok(ExitCode::SUCCESS)
+    Ok(ExitCode::from(if reports.is_empty() { 0 } else { 65 }))
 }

@@ -191,5 +191,6 @@ fn one(
     let Some(found) = inner.packs.recover(number, row.watermark)? else {
         return Ok(());
     };
+    inner.report(found.rescued.into_iter().collect());
     catch_up(inner, c, number, found.file.as_ref(), found.end, progress)
 }

@@ -103,6 +103,17 @@ impl Index {
         }
     }
 
+    /// Whether SQLite finds nothing wrong with the whole file. Reads all of it.
+    pub(super) fn is_sound(&self) -> bool {
+        let found = self.connect().ok().and_then(|c| {
+            c.query_row("PRAGMA integrity_check(1)", [], |row| {
+                row.get::<_, String>(0)
+            })
+            .ok()
+        });
+        found.is_some_and(|found| found == "ok")
+    }
+
     /// Removes the file and makes an empty one.
     pub(super) fn create(&self) -> Result<(), StoreError> {
         for suffix in ["", "-wal", "-shm"] {

@@ -62,7 +62,7 @@ pub(super) fn open(
     if view == ViewId::PLAIN && !plain_used {
         // Nobody waits for it: this process decides on nothing before it is written, and lost in a
         // crash it is written at the next opening.
-        drop(submit(inner, true, 0, 1, move |batch| {
+        drop(submit(inner, false, 0, 1, move |batch| {
             decide::plain_used(batch, id)
         }));
     }

@@ -131,15 +131,58 @@ fn enter(inner: &Inner) -> Result<(), StoreError> {
 }
 
 fn settle(inner: &Inner, alone: bool) -> Result<(), StoreError> {
-    match inner.index.check() {
-        Ok(()) if all_there(inner)? => {}
+    let usable = match inner.index.check() {
+        Ok(()) => match all_there(inner) {
+            Err(StoreError::Permanent(_)) if alone && !inner.index.is_sound() => false,
+            there => there?,
+        },
         Err(Broken::Refuse(error)) => return Err(error),
-        Ok(()) | Err(Broken::Rebuild) if alone => build(inner, &mut |_| {})?,
-        _ => {
-            let what = "index.db is missing, damaged or old while another process uses the folder: stop that one first";
+        Err(Broken::Rebuild) => false,
+    };
+    if inner.options.rebuild || !usable {
+        if !alone {
+            let what = "the index has to be made anew while another process uses the folder: stop that one first";
             return Err(StoreError::Temporary(what.into()));
         }
+        make_anew(inner)?;
     }
+    match ready(inner) {
+        // It is derived: what SQLite cannot read is made again, once.
+        Err(StoreError::Permanent(_)) if alone && !inner.index.is_sound() => {
+            inner.report(vec!["the index is damaged; it is made anew".into()]);
+            make_anew(inner)?;
+            ready(inner)
+        }
+        done => done,
+    }
+}
+
+/// Builds the index, and tells when it has fewer messages than the one before.
+fn make_anew(inner: &Inner) -> Result<(), StoreError> {
+    let count = || {
+        let sum = "SELECT coalesce(sum(count), 0) FROM mailboxes WHERE removed_ms IS NULL";
+        inner
+            .index
+            .read(|c| c.query_row(sum, [], |row| row.get::<_, i64>(0)))
+    };
+    let before = if inner.index.check().is_ok() {
+        count().ok()
+    } else {
+        None
+    };
+    build(inner, &mut |_| {})?;
+    let after = count()?;
+    if let Some(before) = before.filter(|before| *before > after) {
+        inner.report(vec![format!(
+            "the packs hold {after} messages, {} fewer than the index knew",
+            before - after
+        )]);
+    }
+    Ok(())
+}
+
+/// Brings the index up to the packs.
+fn ready(inner: &Inner) -> Result<(), StoreError> {
     let mut c = inner.index.connect()?;
     compact::finish_half_done(inner, &mut c)?;
     catchup::catch_up_all(inner, &mut c, &mut |_| {})?;

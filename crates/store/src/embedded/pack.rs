@@ -107,11 +107,12 @@ impl Packs {
         }
         let octets = file.octets().map_err(fault)?;
         if from > octets {
-            let what =
-                format!("pack {number:06} is shorter than the index knows: rebuild the index");
+            let what = format!(
+                "pack {number:06} is shorter than the index knows: put back the whole one, or run `restante rebuild` to go on with what is left"
+            );
             return Err(StoreError::Permanent(what));
         }
-        let (mut end, mut sealed, mut damage) = (from, false, Vec::new());
+        let (mut end, mut sealed, mut rescued) = (from, false, None);
         let mut scanner = Scanner::new(file.as_ref(), octets);
         loop {
             match scanner.batch(end)? {
@@ -119,16 +120,15 @@ impl Packs {
                     sealed = matches!(records.last().map(|f| &f.record), Some(Record::Seal));
                     end = next;
                 }
-                Batch::Damaged { next, .. } => {
-                    damage.push(format!(
-                        "pack {number:06}: octets {end} to {next} are damaged"
-                    ));
-                    end = next;
-                }
+                // Told when the index catches up with it.
+                Batch::Damaged { next, .. } => end = next,
                 Batch::End => break,
                 Batch::Tail => {
-                    self.rescue(number, file.as_ref(), end, octets)
-                        .map_err(fault)?;
+                    let name = self.rescue(number, file.as_ref(), end, octets);
+                    let name = name.map_err(fault)?;
+                    rescued = Some(format!(
+                        "pack {number:06}: octets {end} to {octets} are no complete batch; they are in lost+found/{name}"
+                    ));
                     break;
                 }
             }
@@ -146,16 +146,16 @@ impl Packs {
             file,
             end,
             sealed,
-            damage,
+            rescued,
         }))
     }
 
     /// Copies an unfinished tail to `lost+found/`, then cuts it off.
-    fn rescue(&self, number: u32, file: &dyn DiskFile, from: u64, to: u64) -> io::Result<()> {
+    fn rescue(&self, number: u32, file: &dyn DiskFile, from: u64, to: u64) -> io::Result<String> {
         let id = u64::from_be_bytes(random_id()[..8].try_into().expect("8 of 16 octets"));
         let name = format!("{number:06}-{from}-{id:016x}.tail");
         self.disk.create_dir_all(&self.lost)?;
-        let copy = self.disk.create_new(&self.lost.join(name))?;
+        let copy = self.disk.create_new(&self.lost.join(&name))?;
         let mut buf = vec![0; 256 * 1024];
         let mut at = from;
         while at < to {
@@ -170,7 +170,8 @@ impl Packs {
         copy.sync_data()?;
         self.disk.sync_dir(&self.lost)?;
         file.set_len(from)?;
-        file.sync_data()
+        file.sync_data()?;
+        Ok(name)
     }
 }
 
@@ -179,7 +180,8 @@ pub(super) struct Recovered {
     pub(super) file: Arc<dyn DiskFile>,
     pub(super) end: u64,
     pub(super) sealed: bool,
-    pub(super) damage: Vec<String>,
+    /// What was put aside, for who runs the program.
+    pub(super) rescued: Option<String>,
 }
 
 /// A pack that is being appended to.

@@ -191,32 +191,54 @@ impl<'a> Scanner<'a> {
         Ok(None)
     }
 
-    /// The records between two offsets that are whole in themselves.
+    /// The records between two offsets that are whole in themselves. From the start they stand one
+    /// behind the other, and all count. Behind the first that cannot be read they are searched for,
+    /// past the bodies of whole entries: there a message's own octets could pass for a record, so
+    /// what decides on mailboxes and packs is not believed.
     fn salvage(&mut self, start: u64, to: u64) -> io::Result<Vec<Found>> {
         let mut records = Vec::new();
-        let mut from = start;
-        while let Some(offset) = self.next_magic(from)? {
-            if offset >= to {
-                break;
-            }
-            from = offset + 1;
-            if let Ok((record, length)) = self.record(offset)? {
-                let body = if let Record::Entry(entry) = &record {
-                    entry.frame
-                } else {
-                    0
-                };
-                let octets = length.saturating_add(body);
+        let (mut from, mut certain) = (start, true);
+        loop {
+            let offset = if certain {
+                Some(from)
+            } else {
+                self.next_magic(from)?
+            };
+            let Some(offset) = offset.filter(|offset| *offset < to) else {
+                return Ok(records);
+            };
+            let Ok((record, length)) = self.record(offset)? else {
+                certain = false;
+                from = offset + 1;
+                continue;
+            };
+            let body = if let Record::Entry(entry) = &record {
+                entry.frame
+            } else {
+                0
+            };
+            let octets = length.saturating_add(body);
+            if offset.saturating_add(octets) > to {
+                certain = false;
                 from = offset + length;
-                if offset.saturating_add(octets) <= to && !matches!(record, Record::Commit { .. }) {
-                    records.push(Found {
-                        record,
-                        offset,
-                        octets,
-                    });
-                }
+                continue;
+            }
+            from = offset + octets;
+            let decides = matches!(
+                record,
+                Record::Pack(_)
+                    | Record::Create { .. }
+                    | Record::Rename { .. }
+                    | Record::Release { .. }
+                    | Record::RemoveMailbox { .. }
+            );
+            if !matches!(record, Record::Commit { .. }) && (certain || !decides) {
+                records.push(Found {
+                    record,
+                    offset,
+                    octets,
+                });
             }
         }
-        Ok(records)
     }
 }

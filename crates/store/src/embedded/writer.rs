@@ -388,7 +388,8 @@ impl Writer {
             let Some(mut found) = packs.recover(number, row.watermark)? else {
                 continue;
             };
-            self.inner.report(std::mem::take(&mut found.damage));
+            self.inner
+                .report(found.rescued.take().into_iter().collect());
             let file = found.file.as_ref();
             catchup::catch_up(&self.inner, c, number, file, found.end, &mut |_| {})?;
             if !found.sealed {
