@@ -22,18 +22,21 @@ use crate::failure::Failure;
 /// How often it is told what the store found: damage, an index that had to catch up.
 const REPORTS: Duration = Duration::from_secs(2);
 
-/// Sockets beyond the connections: packs, databases, listeners.
+/// LMTP connections of a listener: MTAs keep few, and each may hold drafts.
+const LMTP_CONNECTIONS: usize = 256;
+
+/// Open files beyond the connections: packs, databases, listeners.
 const OTHER_OPEN_FILES: u64 = 512;
 
 /// Runs until SIGTERM or SIGINT.
 pub(crate) fn run(config: &Config) -> Result<ExitCode, Failure> {
-    let listeners =
-        config.pop3_listen().len() + config.pop3_tls_listen().len() + config.lmtp_listen().len();
-    let wanted = (listeners * config.connections()) as u64 + OTHER_OPEN_FILES;
+    let listeners = config.pop3_listen().len() + config.pop3_tls_listen().len();
+    let others = OTHER_OPEN_FILES + (config.lmtp_listen().len() * LMTP_CONNECTIONS) as u64;
+    let wanted = (listeners * config.connections()) as u64 + others;
     let mut connections = config.connections();
     match restante_net::raise_open_files(wanted) {
         Ok(files) if files < wanted => {
-            let each = files.saturating_sub(OTHER_OPEN_FILES) as usize / listeners.max(1);
+            let each = files.saturating_sub(others) as usize / listeners.max(1);
             connections = each.clamp(1, config.connections());
             info!(
                 files,
@@ -89,6 +92,7 @@ async fn serve(config: &Config, connections: usize) -> Result<ExitCode, Failure>
         max_recipients: config.recipients(),
         ..LmtpOptions::default()
     };
+    listeners.limits.connections = connections.min(LMTP_CONNECTIONS);
     let lmtp = Arc::new(Lmtp::new(store.clone(), Arc::clone(&directory), lmtp));
     listeners.start("LMTP", config.lmtp_listen(), lmtp).await?;
     if config.reader_listen().is_some() {
