@@ -4,10 +4,9 @@
 pub(super) const WHY: &[(&str, &str)] = &[
     (
         "1",
-        "`perf` gives 31 % of the server's time to SQLite (the user, the mailbox, its snapshot and the \
-         listing are four read transactions, 7 `fcntl` a session, and BEGIN and COMMIT are parsed each \
-         time) and 24 % to `send`, six of which no server that answers command by command can spare. \
-         The null server asks nothing, and a session of it costs 0.08 ms of processor time, so every \
+        "What is left beside the six `send`s that no server that answers command by command can spare is mostly \
+     SQLite: the user, the mailbox, its snapshot and the listing are asked for at each login, so that another \
+     process's change counts at once. The null server asks nothing, and a session of it costs 0.08 ms of processor time, so every \
          0.03 ms of ours is a tenth of this ratio.",
     ),
     (
