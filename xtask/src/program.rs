@@ -33,7 +33,7 @@ impl Program {
     pub(crate) fn new(binary: &Path, name: &str) -> Fallible<Self> {
         let folder = scratch(name)?;
         certificate(folder.path())?;
-        fs::write(folder.path().join("passwd"), "")?;
+        fs::write(folder.path().join("passwd"), "# users\n")?;
         let program = Self {
             binary: binary.to_owned(),
             folder,

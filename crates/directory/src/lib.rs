@@ -138,7 +138,10 @@ impl Directory {
         quota_octets: Option<u64>,
     ) -> Result<(), DirectoryError> {
         let name = names::checked(name)?;
-        if self.account(&name)?.is_some() {
+        let known = self.state.find(&name)?.is_some();
+        // A password file that cannot be read now is no reason to refuse: `state.db` counts before it.
+        let in_file = self.file.as_ref().map(|file| file.find(&name));
+        if known || matches!(in_file, Some(Ok(Some(_)))) {
             return Err(DirectoryError::Exists(name));
         }
         self.state

@@ -73,7 +73,7 @@ pub const KNOWN_PAIR: Duration = Duration::from_secs(24 * 60 * 60);
 pub const PASSWD_FILE_OCTETS: u64 = 64 * 1024 * 1024;
 
 /// How long a password file must have been left alone before a name that is not in it is unknown;
-/// until then such a name is a temporary failure.
+/// until then such a name is a temporary failure, unless the file ends with a line end.
 pub const PASSWD_FILE_SETTLED: Duration = Duration::from_secs(2);
 
 /// A login altogether, waits for its turn and for a hash worker included; then it is a temporary

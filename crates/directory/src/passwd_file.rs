@@ -68,6 +68,8 @@ type Accounts = HashMap<String, Account>;
 struct Content {
     /// `None` while the file has just changed: then it is read again.
     version: Option<Version>,
+    /// Whether the file ends with a line end: one that is being written usually does not yet.
+    complete: bool,
     digest: blake3::Hash,
     accounts: Arc<Accounts>,
     stand_ins: Arc<[Arc<str>]>,
@@ -91,7 +93,7 @@ impl PasswdFile {
     pub(crate) fn find(&self, name: &str) -> Result<Option<Account>, DirectoryError> {
         let (found, is_settled) = self.with(|content| {
             let found = content.accounts.get(name).cloned();
-            (found, content.version.is_some())
+            (found, content.version.is_some() || content.complete)
         })?;
         if found.is_none() && !is_settled {
             return Err(self.unreadable(&"it has just changed and may still be being written"));
@@ -145,6 +147,7 @@ impl PasswdFile {
         let hashes = accounts.values().filter_map(|account| account.hash.clone());
         let content = Content {
             version: settled,
+            complete: bytes.ends_with(b"\n"),
             digest,
             stand_ins: hashes.take(STAND_INS).collect(),
             accounts: Arc::new(accounts),
@@ -292,6 +295,8 @@ mod tests {
         assert!(matches!(file.find("ann"), Err(DirectoryError::Io(_))));
         fs::write(&path, format!("ann:{HASH}\n")).unwrap();
         assert!(file.find("ann").unwrap().is_some());
+        assert!(file.find("bob").unwrap().is_none());
+        fs::write(&path, format!("ann:{HASH}\nbo")).unwrap();
         assert!(matches!(file.find("bob"), Err(DirectoryError::Io(_))));
         std::thread::sleep(PASSWD_FILE_SETTLED + Duration::from_millis(100));
         assert!(file.find("bob").unwrap().is_none());
