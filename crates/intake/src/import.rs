@@ -10,7 +10,6 @@
 //! counterpart here: every message of `cur` and `new` is taken, those to be deleted too, and
 //! Maildir++ folders beside them are named in the summary but not entered.
 
-mod block;
 mod limits;
 mod look;
 mod sink;

@@ -1,35 +1,10 @@
 //! Just enough of an executor: the store's futures need no runtime, so its tests need none either.
 
-use std::future::Future;
-use std::pin::pin;
-use std::sync::Arc;
-use std::task::{Context, Poll, Wake, Waker};
-use std::thread::{self, Thread};
-
 use restante_store::{
     Access, Body, Delivery, MailStore, MailboxId, Maildrop, Sealed, StoreError, UniqueId, ViewId,
 };
 
-struct Unpark(Thread);
-
-impl Wake for Unpark {
-    fn wake(self: Arc<Self>) {
-        self.0.unpark();
-    }
-}
-
-/// Runs a future to its end on this thread, which sleeps while the future waits.
-pub fn block_on<T>(future: impl Future<Output = T>) -> T {
-    let mut future = pin!(future);
-    let waker = Waker::from(Arc::new(Unpark(thread::current())));
-    let mut context = Context::from_waker(&waker);
-    loop {
-        match future.as_mut().poll(&mut context) {
-            Poll::Ready(value) => return value,
-            Poll::Pending => thread::park(),
-        }
-    }
-}
+pub use pollster::block_on;
 
 /// Writes `bytes` as one draft, in pieces of at most 64 KiB as the trait asks, and seals it.
 pub fn seal(store: &dyn MailStore, bytes: &[u8]) -> Result<Sealed, StoreError> {

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 
 use restante_store::{Delivery, MailStore, MailboxId, MessageFilter, StoreError};
 
-use super::block::block_on;
 use super::limits::{BATCH_MESSAGES, BATCH_OCTETS, BROWSE_MESSAGES, PIECE_OCTETS};
 use super::{Options, Progress, SourceError, Summary};
+use pollster::block_on;
 
 /// Why a message was not taken.
 #[derive(Debug)]
