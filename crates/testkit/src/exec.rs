@@ -61,6 +61,9 @@ pub fn collect_from(drop: &dyn Maildrop) -> Result<Vec<(UniqueId, Vec<u8>)>, Sto
 
 #[cfg(test)]
 mod tests {
+    use std::task::Poll;
+    use std::thread;
+
     use super::*;
 
     #[test]
