@@ -4,6 +4,7 @@
 //! either direction. There are no sockets, no files and no clock here: whoever drives a session
 //! reads and writes, keeps the time and asks the store.
 
+pub mod client;
 mod command;
 pub mod dot;
 mod input;

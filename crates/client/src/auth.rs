@@ -1,0 +1,1 @@
+//! SASL mechanisms, and the choice among those offered.

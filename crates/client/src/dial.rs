@@ -1,0 +1,1 @@
+//! From a server's description to a byte stream.

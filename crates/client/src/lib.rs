@@ -1,0 +1,14 @@
+//! An asynchronous POP3 client: dial, TLS, STLS, SASL, pipelined and streaming retrieval.
+
+mod auth;
+mod capabilities;
+mod connection;
+mod dial;
+mod error;
+pub mod limits;
+mod listing;
+mod pipeline;
+mod server;
+mod session;
+mod stream;
+mod tls;

@@ -1,0 +1,1 @@
+//! Scan and unique-id listings as they stream in.

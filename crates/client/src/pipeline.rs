@@ -1,0 +1,1 @@
+//! Many commands under way at once.

@@ -1,0 +1,1 @@
+//! A TCP, Unix or TLS stream.

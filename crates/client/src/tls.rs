@@ -1,0 +1,1 @@
+//! TLS as the account wants it.

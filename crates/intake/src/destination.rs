@@ -1,0 +1,1 @@
+//! Where fetched mail goes besides our own store.

@@ -1,0 +1,1 @@
+//! OAuth2: getting, refreshing and keeping tokens.

@@ -1,0 +1,1 @@
+//! The state of other fetchers, taken over by the first run.
