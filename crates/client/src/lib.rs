@@ -12,3 +12,8 @@ mod server;
 mod session;
 mod stream;
 mod tls;
+
+pub use auth::{Credentials, Login, Mechanism, UnknownMechanism};
+pub use restante_proto::Secret;
+pub use server::{ClientCertificate, Place, Security, Server, Socks5, TlsOptions, TlsVersion};
+pub use tls::TlsFacts;
