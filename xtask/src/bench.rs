@@ -1,6 +1,8 @@
 //! `cargo xtask bench server`: ours beside Dovecot and a server that stores nothing, in one table.
+//! `cargo xtask bench fetch`: ours beside other fetchers.
 
 mod client;
+mod fetch;
 mod machine;
 mod mailset;
 mod null;
@@ -9,6 +11,7 @@ mod rows;
 mod table;
 mod why;
 
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -92,7 +95,16 @@ pub(crate) fn run(words: &[&str]) -> Fallible<bool> {
             }
             server(&plan, rest).map(|()| true)
         }
-        _ => fail("bench: there is `bench server [--runs N] [--only ROW]… [--quick] [--write]`"),
+        ["fetch", rest @ ..] => {
+            let plan = fetch::Plan::parse(rest)?;
+            if cfg!(debug_assertions) {
+                return optimised(words);
+            }
+            fetch::run(&plan, rest).map(|()| true)
+        }
+        _ => fail(
+            "bench: there are `bench server` and `bench fetch`, with [--runs N] [--only ROW]… [--quick] [--write]",
+        ),
     }
 }
 
@@ -139,11 +151,38 @@ fn server(plan: &Plan, words: &[&str]) -> Fallible<()> {
     let page = page(plan, words, &done, &machine::describe(&binary), &load);
     println!("\n{page}\n{minutes:.1} minutes");
     if plan.write {
-        let path = workspace().join("docs/benchmarks.md");
-        std::fs::write(&path, page)?;
-        println!("written to {}", path.display());
+        write_part(&workspace().join("docs/benchmarks.md"), &page)?;
     }
     Ok(())
+}
+
+/// Every part of the page begins with such a line.
+const PART: &str = "# Benchmarks of ";
+
+/// Puts a part into the page, in place of the one with the same title or behind the others.
+fn write_part(path: &Path, part: &str) -> Fallible<()> {
+    let before = std::fs::read_to_string(path).unwrap_or_default();
+    std::fs::write(path, with_part(&before, part))?;
+    println!("written to {}", path.display());
+    Ok(())
+}
+
+fn with_part(page: &str, part: &str) -> String {
+    let mut parts: Vec<String> = Vec::new();
+    for line in page.lines() {
+        match parts.last_mut() {
+            Some(last) if !line.starts_with(PART) => *last += &format!("{line}\n"),
+            _ => parts.push(format!("{line}\n")),
+        }
+    }
+    let title = part.lines().next();
+    let part = format!("{}\n", part.trim_end());
+    match parts.iter_mut().find(|old| old.lines().next() == title) {
+        Some(old) => *old = part,
+        None => parts.push(part),
+    }
+    let trimmed: Vec<&str> = parts.iter().map(|part| part.trim_end()).collect();
+    trimmed.join("\n\n") + "\n"
 }
 
 fn page(plan: &Plan, words: &[&str], rows: &[table::Row], machine: &str, load: &str) -> String {
@@ -174,6 +213,15 @@ fn page(plan: &Plan, words: &[&str], rows: &[table::Row], machine: &str, load: &
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_part_takes_the_place_of_the_one_before() {
+        let one = "# Benchmarks of the server\n\na\n\n## x\n";
+        let both = with_part(one, "# Benchmarks of the fetcher\n\nb\n");
+        assert_eq!(both, format!("{one}\n# Benchmarks of the fetcher\n\nb\n"));
+        assert_eq!(with_part(&both, one), both);
+        assert_eq!(with_part("", one), one);
+    }
 
     #[test]
     fn a_row_that_does_not_exist_is_refused() {

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use crate::courier::fill_maildir;
 use crate::process::{Running, free_port};
 use crate::program::{PASSWORD, certificate, hash_of};
 use crate::{Fallible, scratch};
@@ -26,10 +27,25 @@ pub(crate) struct Dovecot {
 impl Dovecot {
     /// Makes folder and configuration; starts nothing.
     pub(crate) fn new(users: impl Iterator<Item = String>) -> Fallible<Self> {
+        Self::with(users, &hash_of(PASSWORD)?, "plain login")
+    }
+
+    /// One that offers these SASL mechanisms only. It keeps the password in clear, as some of them need.
+    pub(crate) fn offering(
+        users: impl Iterator<Item = String>,
+        mechanisms: &str,
+    ) -> Fallible<Self> {
+        Self::with(users, &format!("{{PLAIN}}{PASSWORD}"), mechanisms)
+    }
+
+    fn with(
+        users: impl Iterator<Item = String>,
+        password: &str,
+        mechanisms: &str,
+    ) -> Fallible<Self> {
         let folder = scratch("dovecot")?;
         certificate(folder.path())?;
-        let hash = hash_of(PASSWORD)?;
-        let lines: String = users.map(|user| format!("{user}:{hash}\n")).collect();
+        let lines: String = users.map(|user| format!("{user}:{password}\n")).collect();
         fs::write(folder.path().join("passwd"), lines)?;
         fs::create_dir(folder.path().join("mail"))?;
         chown(
@@ -44,13 +60,17 @@ impl Dovecot {
             lmtp: free_port()?,
             serve: None,
         };
-        fs::write(dovecot.path("dovecot.conf"), dovecot.configuration())?;
+        fs::write(
+            dovecot.path("dovecot.conf"),
+            dovecot.configuration(mechanisms),
+        )?;
         Ok(dovecot)
     }
 
-    fn configuration(&self) -> String {
+    fn configuration(&self, mechanisms: &str) -> String {
         include_str!("dovecot.conf")
             .replace("@FOLDER@", &self.folder.path().display().to_string())
+            .replace("@MECHANISMS@", mechanisms)
             .replace("@POP3@", &self.pop3.to_string())
             .replace("@POP3S@", &self.pop3s.to_string())
             .replace("@LMTP@", &self.lmtp.to_string())
@@ -84,6 +104,26 @@ impl Dovecot {
             return Ok(());
         };
         running.stop(Duration::from_secs(30)).map(drop)
+    }
+
+    /// Puts messages as they stand into a user's Maildir.
+    pub(crate) fn fill_raw<'m>(
+        &self,
+        user: &str,
+        messages: impl Iterator<Item = &'m [u8]>,
+    ) -> Fallible<()> {
+        fill_maildir(&self.path("mail").join(user), messages)
+    }
+
+    /// The files of a user's messages.
+    pub(crate) fn left(&self, user: &str) -> Fallible<Vec<PathBuf>> {
+        let mut all = Vec::new();
+        for sub in ["cur", "new"] {
+            for entry in fs::read_dir(self.path("mail").join(user).join(sub))? {
+                all.push(entry?.path());
+            }
+        }
+        Ok(all)
     }
 
     /// Puts messages with LF line ends into a user's Maildir, named as its own deliveries are.

@@ -1,6 +1,6 @@
 //! Clients and MTAs that we did not write, against the program.
 
-mod clients;
+pub(crate) mod clients;
 mod mtas;
 
 use std::path::Path;
@@ -25,7 +25,7 @@ pub(crate) enum Way {
 }
 
 impl Way {
-    fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Plain => "plain",
             Self::Stls => "STLS",
@@ -181,6 +181,8 @@ fn one(case: &Case, ports: Ports, at: &Path, mails: &[Mail]) -> Fallible<()> {
             case.delete
         )),
         messages: mails.len(),
+        limit: clients::LIMIT,
+        syncs: None,
     };
     std::fs::create_dir_all(&job.folder)?;
     let got = (case.client.collect)(&job)?;

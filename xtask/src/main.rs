@@ -20,14 +20,20 @@ mod bench;
     reason = "written for another crate, which uses all of it"
 )]
 mod corpus;
+mod courier;
 mod crash;
 mod dovecot;
+mod fetch;
 mod interop;
 mod lmtp;
 mod mail;
 mod pop;
 mod process;
 mod program;
+// The delaying and cutting network, for the same reason.
+#[path = "../../crates/testkit/src/proxy.rs"]
+#[allow(dead_code, unreachable_pub, clippy::unwrap_used, reason = "as above")]
+mod proxy;
 mod random;
 mod setup;
 mod steps;
@@ -50,9 +56,11 @@ const USAGE: &str = "\
 cargo xtask setup                  install what the tests need, or say what to type
 cargo xtask test [--quick] [STEP]… fmt, clippy, deny, docs, tests, then the program against the world
                                    --quick: fewer messages, kills and sessions
-                                   STEP: fmt clippy deny docs tests interop crash abuse
+                                   STEP: fmt clippy deny docs tests interop fetch crash abuse
 cargo xtask bench server [--runs N] [--only ROW]… [--quick] [--write]
                                    ours beside Dovecot and a null server; --write: docs/benchmarks.md
+cargo xtask bench fetch [--runs N] [--only ROW]… [--quick] [--write]
+                                   ours beside mpop, fetchmail and getmail; --write: docs/benchmarks.md
 ";
 
 fn main() -> ExitCode {

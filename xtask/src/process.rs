@@ -247,6 +247,14 @@ pub(crate) fn resident(pid: u32) -> u64 {
     smaps(pid, "Rss:")
 }
 
+/// The most that was resident of a process so far, in octets; 0 once it has ended.
+pub(crate) fn most_resident(pid: u32) -> u64 {
+    let text = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kib = line.and_then(|rest| rest.trim().strip_suffix("kB"));
+    kib.and_then(|n| n.trim().parse::<u64>().ok()).unwrap_or(0) * 1024
+}
+
 fn smaps(pid: u32, key: &str) -> u64 {
     let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
     let line = text.lines().find_map(|line| line.strip_prefix(key));

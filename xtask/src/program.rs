@@ -12,6 +12,8 @@ use crate::{Fallible, fail, scratch};
 
 /// For every user of every test.
 pub(crate) const PASSWORD: &str = "correct-horse";
+/// Where `restante fetch` is told to find it.
+pub(crate) const PASSWORD_VARIABLE: &str = "RESTANTE_TEST_PASSWORD";
 /// The domain of every test.
 pub(crate) const DOMAIN: &str = "example.org";
 
@@ -77,12 +79,22 @@ impl Program {
         self.path("certificate.pem")
     }
 
-    fn command(&self, words: &[&str]) -> Command {
+    /// Adds sections to the configuration.
+    pub(crate) fn configure(&self, sections: &str) -> Fallible<()> {
+        let path = self.path("restante.toml");
+        let text = fs::read_to_string(&path)?;
+        Ok(fs::write(path, format!("{text}{sections}"))?)
+    }
+
+    /// One of the program's commands, not started, with the password of every test in its environment as
+    /// [`PASSWORD_VARIABLE`].
+    pub(crate) fn command(&self, words: &[&str]) -> Command {
         let mut command = Command::new(&self.binary);
         command.args(words);
         command.arg("--config").arg(self.path("restante.toml"));
         command
             .env("HOME", self.folder.path())
+            .env(PASSWORD_VARIABLE, PASSWORD)
             .env_remove("RESTANTE_LOG");
         command
     }

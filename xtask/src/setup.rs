@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use crate::{Fallible, fail, target_folder};
+use crate::{Fallible, courier, fail, target_folder};
 
 /// cargo-deny: this version reads our lock file and edition.
 const DENY_VERSION: &str = "0.20.2";
@@ -16,6 +16,9 @@ const PACKAGES: &[(&str, &str)] = &[
     ("dovecot-pop3d", "/usr/lib/dovecot/pop3"),
     ("dovecot-imapd", "/usr/lib/dovecot/imap"),
     ("dovecot-lmtpd", "/usr/lib/dovecot/lmtp"),
+    ("courier-authdaemon", "/usr/sbin/authdaemond"),
+    ("courier-authlib-userdb", "/usr/sbin/makeuserdb"),
+    ("courier-base", "/usr/sbin/couriertcpd"),
     ("postfix", "/usr/sbin/postfix"),
     ("fetchmail", "/usr/bin/fetchmail"),
     ("mpop", "/usr/bin/mpop"),
@@ -37,6 +40,7 @@ const PACKAGES: &[(&str, &str)] = &[
 /// Puts in place what is missing, or says exactly what to type.
 pub(crate) fn run() -> Fallible<()> {
     packages()?;
+    courier::unpack()?;
     components()?;
     deny()?;
     Ok(())

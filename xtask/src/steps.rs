@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use crate::tally::{Cases, Tally};
-use crate::{Fallible, abuse, crash, fail, interop, setup, target_folder, workspace};
+use crate::{Fallible, abuse, crash, fail, fetch, interop, setup, target_folder, workspace};
 
 /// What was asked for.
 #[derive(Debug)]
@@ -16,7 +16,7 @@ pub(crate) struct Plan {
 }
 
 const STEPS: &[&str] = &[
-    "fmt", "clippy", "deny", "docs", "tests", "interop", "crash", "abuse", "control",
+    "fmt", "clippy", "deny", "docs", "tests", "interop", "fetch", "crash", "abuse", "control",
 ];
 
 impl Plan {
@@ -88,7 +88,7 @@ pub(crate) fn test(words: &[&str]) -> Fallible<bool> {
     if plan.only.iter().any(|step| step == "control") {
         tally.suite("control", |cases| interop::control(plan.quick, cases));
     }
-    let against_the_world = ["interop", "crash", "abuse"];
+    let against_the_world = ["interop", "fetch", "crash", "abuse"];
     if against_the_world.iter().any(|step| plan.wants(step)) {
         let mut built = None;
         tally.suite("release build", |cases| {
@@ -107,6 +107,9 @@ pub(crate) fn test(words: &[&str]) -> Fallible<bool> {
 fn world(plan: &Plan, program: &std::path::Path, tally: &mut Tally) {
     if plan.wants("interop") {
         tally.suite("interop", |cases| interop::run(program, plan.quick, cases));
+    }
+    if plan.wants("fetch") {
+        tally.suite("fetch", |cases| fetch::run_all(program, plan.quick, cases));
     }
     if plan.wants("crash") {
         tally.suite("crash", |cases| crash::run(program, plan.quick, cases));

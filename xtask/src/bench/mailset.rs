@@ -69,6 +69,17 @@ impl Mailsets {
 }
 
 impl Mailbox {
+    /// Messages of 24 KB, as those of the drain.
+    pub(super) fn new(user: &str, count: usize, seed: u64) -> Self {
+        Self {
+            user: user.to_owned(),
+            count,
+            seed,
+            least: 4_000,
+            spread: 39_800,
+        }
+    }
+
     fn seed_of(&self, index: usize) -> u64 {
         self.seed + index as u64
     }

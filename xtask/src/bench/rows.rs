@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::io;
-use std::process::Command;
+
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -15,6 +15,7 @@ use super::client::{self, Buffer, Client, Target};
 use super::mailset::{self, Mailbox};
 use super::peers::{PEERS, Peer, Peers, STORES};
 use super::table::{Goal, Row};
+use crate::interop::clients::{counted_syncs, counting_syncs};
 use crate::lmtp::{Lmtp, stuffed};
 use crate::process::{Running, usage};
 use crate::program::DOMAIN;
@@ -396,18 +397,7 @@ fn under_strace(
 ) -> Fallible<(u64, u64)> {
     let folder = scratch("strace")?;
     let counts = folder.path().join("counts");
-    let mut command = Command::new("strace");
-    command
-        .args([
-            "-f",
-            "-c",
-            "-U",
-            "name,calls",
-            "-e",
-            "trace=fdatasync,fsync,sync_file_range,syncfs",
-        ])
-        .arg("-o")
-        .arg(&counts);
+    let mut command = counting_syncs(&counts);
     for pid in crate::process::family(peers.pid(peer)?) {
         command.arg("-p").arg(pid.to_string());
     }
@@ -418,12 +408,7 @@ fn under_strace(
     strace.signal(Signal::INT)?;
     strace.stop(Duration::from_secs(20))?;
     let told = fs::read_to_string(&counts)?;
-    let calls = told.lines().find_map(|line| {
-        let mut words = line.split_whitespace();
-        let (name, calls) = (words.next()?, words.next()?);
-        (name == "total").then(|| calls.parse().ok())?
-    });
-    match calls {
+    match counted_syncs(&told) {
         Some(calls) if calls > 0 => Ok((count, calls)),
         _ => fail(format!("strace counted no sync of {peer:?}: {told}")),
     }

@@ -148,7 +148,7 @@ impl Row {
 }
 
 /// Three digits that matter.
-fn short(value: f64) -> String {
+pub(super) fn short(value: f64) -> String {
     let digits = match value.abs() {
         v if v >= 100.0 => 0,
         v if v >= 10.0 => 1,

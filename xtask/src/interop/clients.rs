@@ -14,7 +14,7 @@ use crate::program::PASSWORD;
 use crate::{Fallible, fail};
 
 /// The slowest client takes some seconds; one that hangs has failed.
-const LIMIT: Duration = Duration::from_secs(60);
+pub(crate) const LIMIT: Duration = Duration::from_secs(60);
 
 /// What a client is to do.
 pub(crate) struct Job<'a> {
@@ -27,6 +27,10 @@ pub(crate) struct Job<'a> {
     pub(crate) folder: PathBuf,
     /// How many messages there are.
     pub(crate) messages: usize,
+    /// Longer than this the client does not take, or it has failed.
+    pub(crate) limit: Duration,
+    /// Where `strace` writes how often the client synced, if that is asked for.
+    pub(crate) syncs: Option<PathBuf>,
 }
 
 /// From messages, with a folder to work in.
@@ -169,6 +173,24 @@ fn rewritten(mails: &[Mail], folder: &Path) -> Fallible<Vec<Mail>> {
     mails.iter().enumerate().map(read).collect()
 }
 
+/// `strace` that counts the syncs of the program whose name and words follow.
+pub(crate) fn counting_syncs(to: &Path) -> Command {
+    let mut command = Command::new("strace");
+    command.args(["-f", "-c", "-U", "name,calls", "-e"]);
+    command.arg("trace=fdatasync,fsync,sync_file_range,syncfs");
+    command.arg("-o").arg(to);
+    command
+}
+
+/// How many syncs `strace` counted.
+pub(crate) fn counted_syncs(told: &str) -> Option<u64> {
+    told.lines().find_map(|line| {
+        let mut words = line.split_whitespace();
+        let (name, calls) = (words.next()?, words.next()?);
+        (name == "total").then(|| calls.parse().ok())?
+    })
+}
+
 impl Job<'_> {
     fn write(&self, name: &str, text: &str) -> Fallible<PathBuf> {
         use std::os::unix::fs::PermissionsExt;
@@ -180,7 +202,14 @@ impl Job<'_> {
     }
 
     fn command(&self, program: &str) -> Command {
-        let mut command = Command::new(program);
+        let mut command = match &self.syncs {
+            None => Command::new(program),
+            Some(to) => {
+                let mut command = counting_syncs(to);
+                command.arg(program);
+                command
+            }
+        };
         command
             .current_dir(&self.folder)
             .env("HOME", &self.folder)
@@ -234,9 +263,9 @@ fn curl(job: &Job<'_>) -> Fallible<Vec<Vec<u8>>> {
         command
     };
     fs::create_dir_all(job.folder.join("out"))?;
-    run(base().arg(&url).args(["-o", "out/#1"]), b"", LIMIT)?.ok("curl")?;
+    run(base().arg(&url).args(["-o", "out/#1"]), b"", job.limit)?.ok("curl")?;
     if job.delete {
-        run(base().args(["-X", "DELE", "-I"]).arg(&url), b"", LIMIT)?.ok("curl -X DELE")?;
+        run(base().args(["-X", "DELE", "-I"]).arg(&url), b"", job.limit)?.ok("curl -X DELE")?;
     }
     files(&job.folder.join("out"))
 }
@@ -256,7 +285,7 @@ fn poplib(job: &Job<'_>) -> Fallible<Vec<Vec<u8>>> {
         .arg(job.port.to_string())
         .arg(&job.certificate);
     command.args([job.user, if job.delete { "delete" } else { "keep" }]);
-    run(&mut command, PASSWORD.as_bytes(), LIMIT)?.ok("poplib")?;
+    run(&mut command, PASSWORD.as_bytes(), job.limit)?.ok("poplib")?;
     files(&job.folder.join("out"))
 }
 
@@ -287,7 +316,7 @@ fn openssl(job: &Job<'_>) -> Fallible<Vec<Vec<u8>>> {
         }
     }
     script += "QUIT\r\n";
-    let said = run(&mut command, script.as_bytes(), LIMIT)?;
+    let said = run(&mut command, script.as_bytes(), job.limit)?;
     let mut rest = said.out.as_slice();
     let status = |rest: &mut &[u8]| -> Fallible<()> {
         let end = memchr::memchr(b'\n', rest).map_or(rest.len(), |at| at + 1);
@@ -353,7 +382,7 @@ fn mpop(job: &Job<'_>) -> Fallible<Vec<Vec<u8>>> {
     )?;
     let mut command = job.command("mpop");
     command.arg("-C").arg(config).arg("--quiet");
-    run(&mut command, b"", LIMIT)?.ok("mpop")?;
+    run(&mut command, b"", job.limit)?.ok("mpop")?;
     in_maildir(&maildir)
 }
 
@@ -389,7 +418,7 @@ fn fetchmail(job: &Job<'_>) -> Fallible<Vec<Vec<u8>>> {
         .arg(config)
         .args(["--silent", "--nosyslog", "--pidfile"]);
     command.arg(job.folder.join("pid"));
-    run(&mut command, b"", LIMIT)?.ok("fetchmail")?;
+    run(&mut command, b"", job.limit)?.ok("fetchmail")?;
     files(&job.folder.join("out"))
 }
 
@@ -441,7 +470,7 @@ fn getmail(job: &Job<'_>) -> Fallible<Vec<Vec<u8>>> {
         .arg(&job.folder)
         .arg("--rcfile")
         .arg(config);
-    run(&mut command, b"", LIMIT)?.ok("getmail")?;
+    run(&mut command, b"", job.limit)?.ok("getmail")?;
     in_maildir(&maildir)
 }
 
@@ -485,6 +514,6 @@ fn mutt(job: &Job<'_>) -> Fallible<Vec<Vec<u8>>> {
         .arg(format!("mutt -n -F {}", config.display()))
         .arg("/dev/null");
     command.env("TERM", "vt100");
-    run(&mut command, b"", LIMIT)?.ok("mutt")?;
+    run(&mut command, b"", job.limit)?.ok("mutt")?;
     in_maildir(&maildir)
 }

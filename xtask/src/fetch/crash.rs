@@ -1,0 +1,185 @@
+//! kill -9 and a cut network at random moments of a fetch that deletes. Whatever is gone from the
+//! server must be in the archive, once, octet for octet; and a rerun finishes the job.
+
+use std::collections::HashMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::process::Stdio;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::{LIMIT, archive, fetch, fetch_command};
+use crate::dovecot::Dovecot;
+use crate::mail;
+use crate::program::Program;
+use crate::proxy::{Network, Proxy};
+use crate::random::{Random, seed};
+use crate::tally::Cases;
+use crate::{Fallible, fail};
+
+const USER: &str = "ann";
+/// What comes in on the server before each round, at most.
+const NEW_MESSAGES: u64 = 40;
+/// The longest that a fetch lives before it is killed, in milliseconds.
+const LIFE_MS: u64 = 160;
+
+/// All cases.
+pub(super) fn run(binary: &Path, quick: bool, cases: &mut Cases) {
+    let (kills, cuts) = if quick { (20, 8) } else { (100, 40) };
+    let name = format!("{kills} times kill -9 of a fetch that deletes");
+    cases.case(&name, || killed(binary, kills));
+    let name = format!("{cuts} times the network cut under a fetch that deletes");
+    cases.case(&name, || cut(binary, cuts));
+}
+
+/// A server that gets new mail, and all that it ever had.
+struct World {
+    server: Dovecot,
+    program: Program,
+    random: Random,
+    sent: Vec<mail::Mail>,
+}
+
+impl World {
+    fn new(binary: &Path) -> Fallible<Self> {
+        let seed = seed();
+        println!("    seed {seed} (RESTANTE_SEED)");
+        let mut server = Dovecot::new([USER.to_owned()].into_iter())?;
+        server.fill_raw(USER, std::iter::empty())?;
+        server.start()?;
+        Ok(Self {
+            server,
+            program: Program::new(binary, "fetch-crash")?,
+            random: Random::new(seed),
+            sent: Vec::new(),
+        })
+    }
+
+    /// New mail, of sizes from some hundred octets to some hundred thousand.
+    fn new_mail(&mut self) -> Fallible<()> {
+        let count = 1 + self.random.below(NEW_MESSAGES);
+        let first = self.sent.len();
+        for _ in 0..count {
+            let number = self.sent.len();
+            let mut bytes = format!(
+                "From: a@example.net\r\nMessage-ID: <{number}@example.net>\r\nSubject: {number}\r\n\r\n"
+            )
+            .into_bytes();
+            let octets = if self.random.below(8) == 0 {
+                300_000
+            } else {
+                6_000
+            };
+            let lines = self.random.below(octets / 66) + 1;
+            for line in 0..lines {
+                let seed = [number as u64, line].map(u64::to_le_bytes).concat();
+                bytes.extend_from_slice(format!("{}\r\n", blake3::hash(&seed)).as_bytes());
+            }
+            let name = number.to_string();
+            self.sent.push(mail::Mail { name, bytes });
+        }
+        // Under names of their own: Dovecot would take a name that was there before for the same message.
+        let folder = self.server.path("mail").join(USER).join("cur");
+        for (index, mail) in self.sent.iter().enumerate().skip(first) {
+            let path = folder.join(format!("{}.M{index:06}P1.peer:2,S", 1_600_000_000 + index));
+            std::fs::write(&path, &mail.bytes)?;
+            std::os::unix::fs::chown(&path, Some(65_534), Some(65_534))?;
+        }
+        Ok(())
+    }
+
+    /// Finishes the job undisturbed, then looks whether all is there once.
+    fn finish(&mut self) -> Fallible<()> {
+        let url = format!("pop3://{USER}@localhost:{}", self.server.pop3);
+        fetch(
+            &self.program,
+            &url,
+            &["--danger-plaintext", "--keep", "none"],
+        )?;
+        let left = self.server.left(USER)?.len();
+        if left > 0 {
+            return fail(format!("{left} messages are left on the server"));
+        }
+        let got = archive::messages(&mut self.program)?;
+        let mut times: HashMap<blake3::Hash, usize> = HashMap::new();
+        for message in &got {
+            *times.entry(mail::digest(message)).or_default() += 1;
+        }
+        let of = |mail: &&mail::Mail| times.get(&mail::digest(&mail.bytes)).copied();
+        let lost = self.sent.iter().filter(|mail| of(mail).is_none()).count();
+        let doubled = self.sent.iter().filter(|mail| of(mail) > Some(1)).count();
+        println!("    {} messages", self.sent.len());
+        if (lost, doubled, got.len()) == (0, 0, self.sent.len()) {
+            return Ok(());
+        }
+        fail(format!(
+            "of {} messages {lost} are lost, {doubled} are there more than once; the archive has {}",
+            self.sent.len(),
+            got.len()
+        ))
+    }
+}
+
+fn killed(binary: &Path, rounds: usize) -> Fallible<()> {
+    let mut world = World::new(binary)?;
+    let url = format!("pop3://{USER}@localhost:{}", world.server.pop3);
+    let mut early = 0;
+    for _ in 0..rounds {
+        world.new_mail()?;
+        let mut command = fetch_command(
+            &world.program,
+            &url,
+            &["--danger-plaintext", "--keep", "none"],
+        );
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()?;
+        thread::sleep(Duration::from_millis(world.random.below(LIFE_MS)));
+        early += usize::from(child.try_wait()?.is_none());
+        child.kill()?;
+        child.wait()?;
+    }
+    println!("    {early} of {rounds} were killed before they were done");
+    if early * 4 < rounds {
+        return fail("most fetches were done before they were killed: the test shows little");
+    }
+    world.finish()
+}
+
+fn cut(binary: &Path, rounds: usize) -> Fallible<()> {
+    let mut world = World::new(binary)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()?;
+    let server = SocketAddr::from((Ipv4Addr::LOCALHOST, world.server.pop3));
+    for _ in 0..rounds {
+        world.new_mail()?;
+        // Small cuts hit the replies of login, listing, DELE and QUIT; large ones the messages.
+        let most = *world.random.of(&[2_000, 20_000, 1_000_000]);
+        let network = Network {
+            cut_after_octets: Some(world.random.below(most)),
+            ..Network::default()
+        };
+        let proxy = runtime.block_on(Proxy::start(server, network))?;
+        let url = format!("pop3://{USER}@127.0.0.1:{}", proxy.address().port());
+        let more = ["--danger-plaintext", "--keep", "none", "--timeout", "5s"];
+        let mut child = fetch_command(&world.program, &url, &more)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()?;
+        let begun = Instant::now();
+        while child.try_wait()?.is_none() {
+            if begun.elapsed() > LIMIT {
+                child.kill()?;
+                child.wait()?;
+                return fail("a fetch over a network that was cut did not end");
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+    world.finish()
+}

@@ -1,0 +1,180 @@
+//! Byte-exact from Dovecot, from Courier and from ourselves, by every way and mechanism.
+
+use std::path::Path;
+
+use super::{archive, fetch};
+use crate::courier::Courier;
+use crate::dovecot::Dovecot;
+use crate::interop::Way;
+use crate::mail::{self, Mail};
+use crate::program::Program;
+use crate::tally::Cases;
+use crate::{Fallible, fail};
+
+const USER: &str = "ann";
+const WAYS: [Way; 3] = [Way::Plain, Way::Stls, Way::Pop3s];
+
+/// A mechanism as Dovecot's configuration, a URL (RFC 2384) and Dovecot's log call it.
+const MECHANISMS: &[(&str, &str, &str)] = &[
+    ("plain", "PLAIN", "PLAIN"),
+    ("login", "LOGIN", "LOGIN"),
+    ("cram-md5", "CRAM-MD5", "CRAM-MD5"),
+    ("scram-sha-1", "SCRAM-SHA-1", "SCRAM-SHA-1"),
+    ("scram-sha-256", "SCRAM-SHA-256", "SCRAM-SHA-256"),
+    ("plain apop", "+APOP", "APOP"),
+];
+
+/// All cases.
+pub(super) fn run(binary: &Path, quick: bool, cases: &mut Cases) {
+    let mails = mail::collection(if quick { 30 } else { 4_000 });
+    println!("  {} messages", mails.len());
+    from_dovecot(binary, &mails, cases);
+    let some = &mails[..mails.len().min(40)];
+    for &(offered, asked, logged) in MECHANISMS {
+        let name = format!("from Dovecot by {asked}");
+        cases.case(&name, || by_mechanism(binary, some, offered, asked, logged));
+    }
+    let offered = "plain login cram-md5 scram-sha-1 scram-sha-256";
+    cases.case("the strongest that Dovecot offers is taken", || {
+        by_mechanism(binary, some, offered, "", "SCRAM-SHA-256")
+    });
+    from_courier(binary, &mails, cases);
+    from_ourselves(binary, &mails, cases);
+}
+
+/// As these servers send what lies in a Maildir: every LF ends a line, as CRLF; the last line ends.
+fn as_sent(mails: &[Mail]) -> Vec<Mail> {
+    let sent = |mail: &Mail| Mail {
+        name: mail.name.clone(),
+        bytes: mail::ended(&mail::wire(&mail.bytes)),
+    };
+    mails.iter().map(sent).collect()
+}
+
+fn url(way: Way, user: &str, port: u16) -> String {
+    let scheme = if way == Way::Pop3s { "pop3s" } else { "pop3" };
+    format!("{scheme}://{user}@localhost:{port}")
+}
+
+/// Twice: the second time there is nothing new.
+fn twice(binary: &Path, way: Way, url: &str, ca: &Path, sent: &[Mail]) -> Fallible<()> {
+    let mut program = Program::new(binary, "fetch")?;
+    let ca = ca.to_str().ok_or("a path that is no UTF-8")?;
+    let mut more = vec!["--ca", ca];
+    if way == Way::Plain {
+        more.push("--danger-plaintext");
+    }
+    fetch(&program, url, &more)?;
+    archive::lists(&program, sent.len())?;
+    fetch(&program, url, &more)?;
+    archive::lists(&program, sent.len())?;
+    archive::holds(&mut program, sent)
+}
+
+fn from_dovecot(binary: &Path, mails: &[Mail], cases: &mut Cases) {
+    let sent = as_sent(mails);
+    let mut server = match Dovecot::new([USER.to_owned()].into_iter()) {
+        Ok(server) => server,
+        Err(error) => return cases.case("Dovecot", || Err(error)),
+    };
+    cases.case("Dovecot starts", || {
+        server.fill_raw(USER, mails.iter().map(|mail| mail.bytes.as_slice()))?;
+        server.start()
+    });
+    for way in WAYS {
+        let port = if way == Way::Pop3s {
+            server.pop3s
+        } else {
+            server.pop3
+        };
+        let name = format!("from Dovecot over {}, and nothing new then", way.name());
+        cases.case(&name, || {
+            let ca = server.path("certificate.pem");
+            twice(binary, way, &url(way, USER, port), &ca, &sent)
+        });
+    }
+}
+
+fn by_mechanism(
+    binary: &Path,
+    mails: &[Mail],
+    offered: &str,
+    asked: &str,
+    logged: &str,
+) -> Fallible<()> {
+    let mut server = Dovecot::offering([USER.to_owned()].into_iter(), offered)?;
+    server.fill_raw(USER, mails.iter().map(|mail| mail.bytes.as_slice()))?;
+    server.start()?;
+    let user = if asked.is_empty() {
+        USER.to_owned()
+    } else {
+        format!("{USER};AUTH={asked}")
+    };
+    let ca = server.path("certificate.pem");
+    let url = url(Way::Pop3s, &user, server.pop3s);
+    twice(binary, Way::Pop3s, &url, &ca, &as_sent(mails))?;
+    let log = std::fs::read_to_string(server.path("dovecot.log"))?;
+    let logins: Vec<&str> = log.lines().filter(|line| line.contains("Login:")).collect();
+    let wanted = format!("method={logged},");
+    if logins.len() == 2 && logins.iter().all(|line| line.contains(&wanted)) {
+        return Ok(());
+    }
+    fail(format!("not by {logged} alone: {}", logins.join(" | ")))
+}
+
+fn from_courier(binary: &Path, mails: &[Mail], cases: &mut Cases) {
+    // Courier adds a header of its own to what is not 7-bit MIME for who did not say UTF8; and it ends
+    // at a NUL. What it sends of the rest is what lies there.
+    let mut plain = mails.to_vec();
+    plain.retain(|mail| mail.bytes.is_ascii() && !mail.bytes.contains(&0));
+    println!("  {} of them in plain ASCII, for Courier", plain.len());
+    let sent = as_sent(&plain);
+    let mut server = match Courier::new(USER) {
+        Ok(server) => server,
+        Err(error) => return cases.case("Courier", || Err(error)),
+    };
+    cases.case("Courier starts", || {
+        server.fill(USER, plain.iter().map(|mail| mail.bytes.as_slice()))?;
+        server.start()
+    });
+    for way in [Way::Plain, Way::Stls] {
+        let name = format!("from Courier over {}, and nothing new then", way.name());
+        cases.case(&name, || {
+            let ca = server.certificate();
+            twice(binary, way, &url(way, USER, server.pop3), &ca, &sent)
+        });
+    }
+}
+
+fn from_ourselves(binary: &Path, mails: &[Mail], cases: &mut Cases) {
+    let serve = || -> Fallible<Program> {
+        let mut server = Program::new(binary, "source")?;
+        let folder = server.path("mails");
+        mail::write_folder(mails, &folder)?;
+        server.add_user(USER)?;
+        server.import(&folder, USER)?;
+        server.start()?;
+        Ok(server)
+    };
+    let mut server = match serve() {
+        Ok(server) => server,
+        Err(error) => return cases.case("our own server", || Err(error)),
+    };
+    let sent: Vec<Mail> = mails.iter().map(Mail::ended).collect();
+    for way in WAYS {
+        let port = if way == Way::Pop3s {
+            server.pop3s
+        } else {
+            server.pop3
+        };
+        let name = format!("from ourselves over {}, and nothing new then", way.name());
+        cases.case(&name, || {
+            let ca = server.certificate();
+            twice(binary, way, &url(way, USER, port), &ca, &sent)
+        });
+    }
+    cases.case("our own server is well", || {
+        server.healthy()?;
+        server.stop()
+    });
+}
