@@ -13,6 +13,7 @@ mod draft;
 mod frame;
 mod history;
 mod index;
+mod ledger;
 mod maildrop;
 mod open;
 mod pack;
@@ -34,9 +35,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use crate::disk::{Disk, DiskFile, RealDisk};
 use crate::limits::{PACK_SEAL_OCTETS, SNAPSHOT_GRACE_MS};
 use crate::{
-    Access, Body, Capabilities, Changes, Cursor, Delivery, Draft, MailStore, MailboxId,
-    MailboxInfo, Maildrop, MessageFilter, MessageInfo, Release, StoreError, StoreFuture,
-    TombstoneId, UniqueId, ViewId, ViewInfo,
+    Access, Body, Capabilities, Changes, Cursor, Delivery, Draft, LedgerEntry, MailStore,
+    MailboxId, MailboxInfo, Maildrop, MessageFilter, MessageInfo, Release, Seen, StoreError,
+    StoreFuture, TombstoneId, UniqueId, ViewId, ViewInfo,
 };
 use draft::{EmbeddedDraft, SealedBody};
 use task::{Workers, lock};
@@ -475,5 +476,37 @@ impl MailStore for EmbeddedStore {
 
     fn changes(&self, after: Cursor, max: usize) -> StoreFuture<'_, Changes> {
         Box::pin(async move { history::changes(&self.inner, after, max) })
+    }
+
+    fn ledger<'a>(
+        &'a self,
+        mailbox: MailboxId,
+        account: &'a str,
+        after: Option<&'a [u8]>,
+        max: usize,
+    ) -> StoreFuture<'a, Vec<LedgerEntry>> {
+        Box::pin(ledger::page(&self.inner, mailbox, account, after, max))
+    }
+
+    fn ledger_find<'a>(
+        &'a self,
+        mailbox: MailboxId,
+        account: &'a str,
+        remote_ids: &'a [Vec<u8>],
+    ) -> StoreFuture<'a, Vec<Option<LedgerEntry>>> {
+        Box::pin(ledger::find(&self.inner, mailbox, account, remote_ids))
+    }
+
+    fn record_seen<'a>(&'a self, mailbox: MailboxId, seen: &'a [Seen]) -> StoreFuture<'a, ()> {
+        Box::pin(ledger::record(&self.inner, mailbox, seen))
+    }
+
+    fn forget_seen<'a>(
+        &'a self,
+        mailbox: MailboxId,
+        account: &'a str,
+        remote_ids: &'a [Vec<u8>],
+    ) -> StoreFuture<'a, ()> {
+        Box::pin(ledger::forget(&self.inner, mailbox, account, remote_ids))
     }
 }

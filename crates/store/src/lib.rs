@@ -20,6 +20,6 @@ pub use error::StoreError;
 pub use id::{MailboxId, ParseIdError, TombstoneId, UniqueId, ViewId};
 pub use traits::{
     Access, Body, Capabilities, Change, Changes, Cursor, DeletionSet, Delivery, Draft, Hints,
-    Listing, ListingEntry, MailStore, MailboxInfo, Maildrop, MessageFilter, MessageInfo, Release,
-    Sealed, Source, StoreFuture, Totals, ViewInfo,
+    LedgerEntry, Listing, ListingEntry, MailStore, MailboxInfo, Maildrop, MessageFilter,
+    MessageInfo, Release, Sealed, Seen, Source, StoreFuture, Totals, ViewInfo,
 };

@@ -58,3 +58,6 @@ pub const OPEN_PACKS: usize = 256;
 
 /// A header frame larger than this is damage: a QUIT of a million messages takes 16 MB.
 pub const RECORD_OCTETS: usize = 256 * 1024 * 1024;
+
+/// Ledger entries up to this many are looked up on the caller's thread (under 2 milliseconds).
+pub const LEDGER_INLINE_ENTRIES: usize = 500;

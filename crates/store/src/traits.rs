@@ -239,6 +239,28 @@ pub struct MessageInfo {
     pub removed: Option<(u64, TombstoneId)>,
 }
 
+/// A remote message that a fetcher need not take any more, though this store was not given its bytes
+/// from there: they came by another way, or are gone.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Seen {
+    /// Which message.
+    pub source: Source,
+    /// When it was received here, in milliseconds since 1970; 0 when nobody knows.
+    pub received_ms: u64,
+}
+
+/// What the ledger of fetched messages says of one remote unique-id.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LedgerEntry {
+    /// The remote server's unique-id.
+    pub remote_id: Vec<u8>,
+    /// When it was received here, in milliseconds since 1970; 0 when nobody knows.
+    pub received_ms: u64,
+    /// The message, while it is in the mailbox or can still be restored; the youngest, if the server
+    /// has used its unique-id again. `None`: only that it was seen is known.
+    pub message: Option<MessageInfo>,
+}
+
 /// A place in the store's history; opaque. [`Cursor::START`] is before everything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Cursor {
@@ -354,4 +376,37 @@ pub trait MailStore: Send + Sync + 'static {
     ) -> StoreFuture<'_, Vec<MessageInfo>>;
     /// What happened after `after`, at most `max` changes.
     fn changes(&self, after: Cursor, max: usize) -> StoreFuture<'_, Changes>;
+
+    /// The ledger of an account, by remote unique-id as bytes: up to `max` of what was fetched into
+    /// the mailbox, after `after`. A page with fewer than `max` is the last.
+    ///
+    /// A remote unique-id is in the ledger from the delivery that named it on, whatever becomes of the
+    /// message, or from [`MailStore::record_seen`] on: until [`MailStore::forget_seen`].
+    fn ledger<'a>(
+        &'a self,
+        mailbox: MailboxId,
+        account: &'a str,
+        after: Option<&'a [u8]>,
+        max: usize,
+    ) -> StoreFuture<'a, Vec<LedgerEntry>>;
+    /// What the ledger says of each of `remote_ids`, in their order: many in one call, so that
+    /// nobody has to hold the whole ledger.
+    fn ledger_find<'a>(
+        &'a self,
+        mailbox: MailboxId,
+        account: &'a str,
+        remote_ids: &'a [Vec<u8>],
+    ) -> StoreFuture<'a, Vec<Option<LedgerEntry>>>;
+    /// Puts messages into the ledger without their bytes; those it has already stay as they are.
+    /// Durable when ready; after an error some may be in it, and it may be called again.
+    fn record_seen<'a>(&'a self, mailbox: MailboxId, seen: &'a [Seen]) -> StoreFuture<'a, ()>;
+    /// Takes out of the ledger what is known only as seen. One whose message is in the mailbox, or can
+    /// still be restored, stays. Durable when ready; after an error some may be out of it, and it
+    /// may be called again.
+    fn forget_seen<'a>(
+        &'a self,
+        mailbox: MailboxId,
+        account: &'a str,
+        remote_ids: &'a [Vec<u8>],
+    ) -> StoreFuture<'a, ()>;
 }

@@ -10,6 +10,7 @@ pub mod bodies;
 pub mod deletions;
 pub mod deliveries;
 pub mod history;
+pub mod ledger;
 pub mod mailboxes;
 pub mod snapshots;
 pub mod views;
@@ -93,6 +94,18 @@ macro_rules! contract_tests {
             history changes_come_in_pages;
             history hiding_is_no_change;
             history a_cursor_of_another_index_starts_anew;
+            ledger what_was_fetched_is_in_the_ledger;
+            ledger an_id_used_again_is_that_of_the_youngest;
+            ledger the_ledger_comes_in_pages;
+            ledger many_are_looked_up_in_their_order;
+            ledger accounts_and_mailboxes_have_their_own;
+            ledger what_was_seen_is_in_the_ledger_without_a_message;
+            ledger seen_again_changes_nothing;
+            ledger what_is_forgotten_can_be_seen_again;
+            ledger forgetting_spares_what_is_there;
+            ledger a_message_past_restoring_is_still_known;
+            ledger a_removed_mailbox_has_no_ledger;
+            ledger never_keeps_what_the_plain_login_deletes;
         }
     };
     (@each $make:expr; $($module:ident $case:ident;)*) => {

@@ -5,6 +5,7 @@
 //! seen to be right. A test sets the clock with [`MemoryStore::set_now`] and makes calls fail with
 //! [`MemoryStore::fail_next`] and [`MemoryStore::fail_always`].
 
+mod ledger;
 mod state;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,9 +13,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use restante_store::limits::BODY_CHUNK_OCTETS;
 use restante_store::{
-    Access, Body, Capabilities, Changes, Cursor, DeletionSet, Delivery, Draft, Hints, Listing,
-    ListingEntry, MailStore, MailboxId, MailboxInfo, Maildrop, MessageFilter, MessageInfo, Release,
-    Sealed, StoreError, StoreFuture, TombstoneId, Totals, UniqueId, ViewId, ViewInfo,
+    Access, Body, Capabilities, Changes, Cursor, DeletionSet, Delivery, Draft, Hints, LedgerEntry,
+    Listing, ListingEntry, MailStore, MailboxId, MailboxInfo, Maildrop, MessageFilter, MessageInfo,
+    Release, Sealed, Seen, StoreError, StoreFuture, TombstoneId, Totals, UniqueId, ViewId,
+    ViewInfo,
 };
 
 use state::{Content, State};
@@ -65,6 +67,14 @@ pub enum Op {
     Browse,
     /// [`MailStore::changes`].
     Changes,
+    /// [`MailStore::ledger`].
+    Ledger,
+    /// [`MailStore::ledger_find`].
+    LedgerFind,
+    /// [`MailStore::record_seen`].
+    RecordSeen,
+    /// [`MailStore::forget_seen`].
+    ForgetSeen,
     /// [`Maildrop::listing`].
     Listing,
     /// [`Maildrop::body`].
@@ -432,6 +442,47 @@ impl MailStore for MemoryStore {
 
     fn changes(&self, after: Cursor, max: usize) -> StoreFuture<'_, Changes> {
         Box::pin(async move { Ok(self.enter(Op::Changes)?.changes(after, max)) })
+    }
+
+    fn ledger<'a>(
+        &'a self,
+        mailbox: MailboxId,
+        account: &'a str,
+        after: Option<&'a [u8]>,
+        max: usize,
+    ) -> StoreFuture<'a, Vec<LedgerEntry>> {
+        Box::pin(async move {
+            let mut state = self.enter(Op::Ledger)?;
+            state.ledger(mailbox, account, after, max)
+        })
+    }
+
+    fn ledger_find<'a>(
+        &'a self,
+        mailbox: MailboxId,
+        account: &'a str,
+        remote_ids: &'a [Vec<u8>],
+    ) -> StoreFuture<'a, Vec<Option<LedgerEntry>>> {
+        Box::pin(async move {
+            let mut state = self.enter(Op::LedgerFind)?;
+            state.ledger_find(mailbox, account, remote_ids)
+        })
+    }
+
+    fn record_seen<'a>(&'a self, mailbox: MailboxId, seen: &'a [Seen]) -> StoreFuture<'a, ()> {
+        Box::pin(async move { self.enter(Op::RecordSeen)?.record_seen(mailbox, seen) })
+    }
+
+    fn forget_seen<'a>(
+        &'a self,
+        mailbox: MailboxId,
+        account: &'a str,
+        remote_ids: &'a [Vec<u8>],
+    ) -> StoreFuture<'a, ()> {
+        Box::pin(async move {
+            let mut state = self.enter(Op::ForgetSeen)?;
+            state.forget_seen(mailbox, account, remote_ids)
+        })
     }
 }
 

@@ -25,6 +25,8 @@ fn rows(record: &Record) -> usize {
     match record {
         Record::Tombstone { ids, .. } | Record::Hide { ids, .. } => ids.len() + 1,
         Record::Undo { pairs, .. } => pairs.len() + 1,
+        Record::Seen { seen, .. } => seen.len() + 1,
+        Record::Forget { pairs, .. } => pairs.len() + 1,
         _ => 1,
     }
 }

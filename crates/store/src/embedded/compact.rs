@@ -172,6 +172,9 @@ fn candidates(c: &Connection, cutoff: i64) -> rusqlite::Result<Vec<(u32, u64, i6
              WHERE removed_ms IS NOT NULL AND removed_ms <= ?
              UNION ALL
              SELECT e.pack, e.length, 0 FROM mailboxes m JOIN messages e ON e.mailbox = m.id
+             WHERE m.erased = 1
+             UNION ALL
+             SELECT s.pack, length(s.remote), 0 FROM mailboxes m JOIN seen s ON s.mailbox = m.id
              WHERE m.erased = 1)
          GROUP BY pack ORDER BY pack",
     )?
@@ -321,8 +324,8 @@ pub(super) fn discard_unfinished(inner: &Inner) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Rewrites every pack that holds messages of an erased mailbox, before it returns. Its records
-/// without bodies stay in packs that hold none of its messages.
+/// Rewrites every pack that holds messages of an erased mailbox, or its ledger, before it returns.
+/// Its other records without bodies stay in packs that hold neither.
 pub(super) fn erase(inner: &Arc<Inner>, id: MailboxId) -> Result<(), StoreError> {
     let since = Instant::now();
     let _lock = loop {
@@ -336,8 +339,10 @@ pub(super) fn erase(inner: &Arc<Inner>, id: MailboxId) -> Result<(), StoreError>
     finish_locked(inner, &mut c)?;
     let holding = |c: &Connection| -> rusqlite::Result<BTreeSet<u32>> {
         c.prepare(
-            "SELECT DISTINCT e.pack FROM messages e JOIN mailboxes m ON m.id = e.mailbox
-             WHERE m.mailbox = ?",
+            "SELECT e.pack FROM messages e JOIN mailboxes m ON m.id = e.mailbox
+             WHERE m.mailbox = ?1
+             UNION
+             SELECT s.pack FROM seen s JOIN mailboxes m ON m.id = s.mailbox WHERE m.mailbox = ?1",
         )?
         .query_map(params![id.as_bytes()], |row| row.get(0))?
         .collect()

@@ -15,14 +15,14 @@ use crate::{Delivery, MailboxId, Release, StoreError, TombstoneId, UniqueId, Vie
 
 type Wish<T> = Result<T, StoreError>;
 
-struct MailboxRow {
-    id: i64,
+pub(super) struct MailboxRow {
+    pub(super) id: i64,
     release: Option<i64>,
     plain_used: bool,
 }
 
 /// A mailbox that is there; [`StoreError::NotFound`] if not.
-fn mailbox(c: &Connection, id: MailboxId) -> Wish<MailboxRow> {
+pub(super) fn mailbox(c: &Connection, id: MailboxId) -> Wish<MailboxRow> {
     c.prepare_cached(
         "SELECT id, release, plain_used FROM mailboxes
          WHERE mailbox = ? AND removed_ms IS NULL AND name IS NOT NULL",

@@ -14,7 +14,8 @@ const MAILBOX: &str = "SELECT m.mailbox, m.name, m.release, m.count, m.octets, E
         SELECT 1 FROM views v WHERE v.mailbox = m.id AND v.name IS NOT NULL AND v.gone = 0)
     FROM mailboxes m WHERE m.removed_ms IS NULL AND m.name IS NOT NULL";
 
-const MESSAGE: &str = "SELECT m.unique_id, b.mailbox, m.size, m.octets, m.received, m.digest,
+pub(super) const MESSAGE: &str =
+    "SELECT m.unique_id, b.mailbox, m.size, m.octets, m.received, m.digest,
         m.account, m.remote, m.removed_ms, m.tombstone, b.erased, m.place
     FROM messages m JOIN mailboxes b ON b.id = m.mailbox";
 
@@ -53,7 +54,7 @@ pub(super) fn find_mailbox(inner: &Inner, name: &str) -> Result<Option<MailboxIn
 }
 
 /// The row of a mailbox that is there.
-fn row_of(c: &Connection, id: MailboxId) -> rusqlite::Result<Option<i64>> {
+pub(super) fn row_of(c: &Connection, id: MailboxId) -> rusqlite::Result<Option<i64>> {
     c.prepare_cached(
         "SELECT id FROM mailboxes WHERE mailbox = ? AND removed_ms IS NULL AND name IS NOT NULL",
     )?
@@ -84,7 +85,7 @@ pub(super) fn views(inner: &Inner, id: MailboxId) -> Result<Vec<ViewInfo>, Store
 }
 
 /// A message, and whether its mailbox was erased.
-fn info(row: &Row<'_>) -> rusqlite::Result<(MessageInfo, bool)> {
+pub(super) fn info(row: &Row<'_>) -> rusqlite::Result<(MessageInfo, bool)> {
     let account: Option<String> = row.get(6)?;
     let remote_id: Option<Vec<u8>> = row.get(7)?;
     let removed_ms: Option<i64> = row.get(8)?;
@@ -108,7 +109,7 @@ fn info(row: &Row<'_>) -> rusqlite::Result<(MessageInfo, bool)> {
 }
 
 /// Removed at this time or before, a message is past restoring.
-fn oldest(inner: &Inner) -> u64 {
+pub(super) fn oldest(inner: &Inner) -> u64 {
     now_ms().saturating_sub(inner.options.hold_ms)
 }
 
@@ -229,7 +230,14 @@ const DUMPS: [(&str, &str); 6] = [
          JOIN messages e ON e.unique_id = h.unique_id
          WHERE h.until = 9223372036854775807 AND e.removed_ms IS NULL AND ?1 = ?1",
     ),
-    ("seen", "SELECT mailbox, account, remote FROM seen WHERE ?1 = ?1"),
+    (
+        "seen",
+        "SELECT m.mailbox, s.account, s.remote, s.stamp, s.received, s.pack
+         FROM seen s JOIN mailboxes m ON m.id = s.mailbox
+         WHERE m.removed_ms IS NULL AND ?1 = ?1 AND NOT EXISTS (SELECT 1 FROM forgotten f
+             WHERE f.mailbox = s.mailbox AND f.account = s.account AND f.remote = s.remote
+               AND f.stamp = s.stamp)",
+    ),
 ];
 
 pub(super) fn dump(inner: &Inner) -> Result<Vec<String>, StoreError> {

@@ -14,8 +14,9 @@
 use crate::limits::RECORD_OCTETS;
 use crate::{MailboxId, Release, Source, StoreError, TombstoneId, UniqueId, ViewId};
 
-/// The version of pack and record that is written, and the newest that is read.
-pub(super) const VERSION: u8 = 1;
+/// The newest version of a record that is written and read. 2 brought the records of kinds 16 and 17;
+/// all others are written as version 1.
+pub(super) const VERSION: u8 = 2;
 
 /// One of the sixteen skippable magic numbers.
 pub(super) const SKIPPABLE: u32 = 0x184D_2A52;
@@ -65,6 +66,9 @@ pub(super) struct Entry {
     pub(super) digest: [u8; 32],
     pub(super) source: Option<Source>,
 }
+
+/// A stamp and the remote unique-id it was given to.
+pub(super) type Stamped = ([u8; 16], Vec<u8>);
 
 /// What a pack can say.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -139,10 +143,22 @@ pub(super) enum Record {
         mailbox: MailboxId,
         pairs: Vec<(TombstoneId, UniqueId)>,
     },
-    /// A fetched message whose entry is gone: the remote still may list it.
+    /// Fetched messages without an entry here: the remote still may list them. By remote unique-id,
+    /// with the time of receipt in milliseconds since 1970, 0 if nobody knows.
     Seen {
         mailbox: MailboxId,
-        source: Source,
+        /// Tells this from every other time that one of them was seen. Of a message whose entry went
+        /// it is the unique-id; all zeros in a record of kind 15.
+        stamp: [u8; 16],
+        account: String,
+        seen: Vec<(Vec<u8>, u64)>,
+    },
+    /// Messages are not seen any more: stamps, of `Seen` or of an entry that goes, and remote
+    /// unique-ids.
+    Forget {
+        mailbox: MailboxId,
+        account: String,
+        pairs: Vec<Stamped>,
     },
 }
 
@@ -173,12 +189,22 @@ mod tag {
     pub(super) const PAIRS: u8 = 5;
     pub(super) const REPLACES: u8 = 6;
     pub(super) const ENDED: u8 = 7;
+    pub(super) const SEEN: u8 = 8;
+    pub(super) const FORGOTTEN: u8 = 9;
 }
 
 fn put_tag(out: &mut Vec<u8>, tag: u8, bytes: &[u8]) {
     out.push(tag);
     out.extend_from_slice(&(bytes.len() as u32).to_le_bytes());
     out.extend_from_slice(bytes);
+}
+
+/// Two fields under one tag; the first is of a fixed length.
+fn put_two(out: &mut Vec<u8>, tag: u8, first: &[u8], second: &[u8]) {
+    out.push(tag);
+    out.extend_from_slice(&((first.len() + second.len()) as u32).to_le_bytes());
+    out.extend_from_slice(first);
+    out.extend_from_slice(second);
 }
 
 fn put_source(out: &mut Vec<u8>, source: &Source) {
@@ -216,7 +242,16 @@ impl Record {
             Self::Tombstone { .. } => 12,
             Self::Hide { .. } => 13,
             Self::Undo { .. } => 14,
-            Self::Seen { .. } => 15,
+            Self::Seen { .. } => 16,
+            Self::Forget { .. } => 17,
+        }
+    }
+
+    /// What a program must be able to read to read this.
+    const fn version(&self) -> u8 {
+        match self {
+            Self::Seen { .. } | Self::Forget { .. } => 2,
+            _ => 1,
         }
     }
 
@@ -235,7 +270,8 @@ impl Record {
             | Self::Tombstone { mailbox, .. }
             | Self::Hide { mailbox, .. }
             | Self::Undo { mailbox, .. }
-            | Self::Seen { mailbox, .. } => Some(*mailbox),
+            | Self::Seen { mailbox, .. }
+            | Self::Forget { mailbox, .. } => Some(*mailbox),
         }
     }
 
@@ -251,7 +287,7 @@ impl Record {
             0
         };
         out.extend_from_slice(&MARK);
-        out.extend_from_slice(&[self.kind(), VERSION]);
+        out.extend_from_slice(&[self.kind(), self.version()]);
         out.extend_from_slice(&flags.to_le_bytes());
         out.extend_from_slice(&[0; 2]);
         self.encode_fields(out);
@@ -354,7 +390,24 @@ impl Record {
                 let bytes: Vec<u8> = pairs.iter().flat_map(both).flatten().collect();
                 put_tag(out, tag::PAIRS, &bytes);
             }
-            Self::Seen { source, .. } => put_source(out, source),
+            Self::Seen {
+                stamp,
+                account,
+                seen,
+                ..
+            } => {
+                out.extend_from_slice(stamp);
+                put_tag(out, tag::ACCOUNT, account.as_bytes());
+                for (remote_id, received_ms) in seen {
+                    put_two(out, tag::SEEN, &received_ms.to_le_bytes(), remote_id);
+                }
+            }
+            Self::Forget { account, pairs, .. } => {
+                put_tag(out, tag::ACCOUNT, account.as_bytes());
+                for (stamp, remote_id) in pairs {
+                    put_two(out, tag::FORGOTTEN, stamp, remote_id);
+                }
+            }
         }
     }
 
@@ -409,6 +462,8 @@ struct Tagged {
     pairs: Vec<(TombstoneId, UniqueId)>,
     replaces: Vec<u32>,
     ended: Vec<(u32, u64)>,
+    seen: Vec<(Vec<u8>, u64)>,
+    forgotten: Vec<Stamped>,
 }
 
 impl Fields<'_> {
@@ -466,6 +521,15 @@ impl Tagged {
                 let (number, offset) = bytes.split_first_chunk::<4>()?;
                 let offset = u64::from_le_bytes(offset.try_into().ok()?);
                 self.ended.push((u32::from_le_bytes(*number), offset));
+            }
+            tag::SEEN => {
+                let (received_ms, remote_id) = bytes.split_first_chunk::<8>()?;
+                let received_ms = u64::from_le_bytes(*received_ms);
+                self.seen.push((remote_id.to_vec(), received_ms));
+            }
+            tag::FORGOTTEN => {
+                let (stamp, remote_id) = bytes.split_first_chunk::<16>()?;
+                self.forgotten.push((*stamp, remote_id.to_vec()));
             }
             _ => {}
         }
@@ -572,10 +636,34 @@ fn decode_fields(kind: u8, flags: u16, fields: &mut Fields<'_>) -> Option<Record
             mailbox,
             pairs: fields.tagged()?.pairs,
         },
-        15 => Record::Seen {
-            mailbox,
-            source: fields.tagged()?.source()?,
-        },
+        // The first form of 16.
+        15 => {
+            let source = fields.tagged()?.source()?;
+            Record::Seen {
+                mailbox,
+                stamp: [0; 16],
+                account: source.account,
+                seen: vec![(source.remote_id, 0)],
+            }
+        }
+        16 => {
+            let stamp = fields.take()?;
+            let tagged = fields.tagged()?;
+            Record::Seen {
+                mailbox,
+                stamp,
+                account: tagged.account?,
+                seen: tagged.seen,
+            }
+        }
+        17 => {
+            let tagged = fields.tagged()?;
+            Record::Forget {
+                mailbox,
+                account: tagged.account?,
+                pairs: tagged.forgotten,
+            }
+        }
         _ => return None,
     })
 }
@@ -685,7 +773,17 @@ mod tests {
                 mailbox,
                 pairs: vec![(tombstone, id)],
             },
-            Record::Seen { mailbox, source },
+            Record::Seen {
+                mailbox,
+                stamp,
+                account: source.account.clone(),
+                seen: vec![(source.remote_id.clone(), 5), (Vec::new(), 0)],
+            },
+            Record::Forget {
+                mailbox,
+                account: source.account,
+                pairs: vec![(stamp, source.remote_id), ([0; 16], Vec::new())],
+            },
         ]
     }
 
@@ -722,6 +820,37 @@ mod tests {
         let mut bytes = Vec::new();
         all()[1].encode(&mut bytes);
         assert!(bytes.len() <= 160, "{}", bytes.len());
+    }
+
+    /// As the first version wrote it: one message, no stamp, no time.
+    #[test]
+    fn a_seen_record_of_the_first_form_is_read() {
+        let mailbox = MailboxId::new(1, [1; 10]);
+        let mut content = [&MARK[..], &[15, 1, 0, 0, 0, 0], mailbox.as_bytes()].concat();
+        put_tag(&mut content, tag::ACCOUNT, b"gmx");
+        put_tag(&mut content, tag::REMOTE_ID, b"uid");
+        let check = blake3::hash(&content);
+        content.extend_from_slice(&check.as_bytes()[..CHECK]);
+        let length = (content.len() as u32).to_le_bytes();
+        let bytes = [&SKIPPABLE.to_le_bytes()[..], &length, &content].concat();
+        let expected = Record::Seen {
+            mailbox,
+            stamp: [0; 16],
+            account: "gmx".into(),
+            seen: vec![(b"uid".to_vec(), 0)],
+        };
+        assert_eq!(Record::decode(&bytes), Ok((expected, bytes.len())));
+    }
+
+    /// A program that knows only the first version can read all but what came with the second.
+    #[test]
+    fn a_record_has_the_version_that_brought_it() {
+        for record in all() {
+            let mut bytes = Vec::new();
+            record.encode(&mut bytes);
+            let new = matches!(record, Record::Seen { .. } | Record::Forget { .. });
+            assert_eq!(bytes[FRAME_HEAD + 3], if new { 2 } else { 1 }, "{record:?}");
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use restante_store::limits::SNAPSHOT_GRACE_MS;
 use restante_store::{
     Change, Changes, Cursor, Delivery, Hints, ListingEntry, MailboxId, MailboxInfo, MessageFilter,
-    MessageInfo, Release, StoreError, TombstoneId, Totals, UniqueId, ViewId, ViewInfo,
+    MessageInfo, Release, Source, StoreError, TombstoneId, Totals, UniqueId, ViewId, ViewInfo,
 };
 
 use super::{Op, wall_clock_ms};
@@ -37,8 +37,8 @@ struct View {
     since: usize,
 }
 
-struct Message {
-    info: MessageInfo,
+pub(super) struct Message {
+    pub(super) info: MessageInfo,
     /// `None` once the bytes are gone for good.
     content: Option<Arc<Content>>,
     hidden: BTreeSet<ViewId>,
@@ -46,6 +46,8 @@ struct Message {
     shown: BTreeSet<ViewId>,
     /// Place of its last change.
     place: u64,
+    /// Past restoring, and taken out of the ledger.
+    pub(super) forgotten: bool,
 }
 
 #[derive(Default)]
@@ -62,7 +64,9 @@ pub(super) struct State {
     place: u64,
     mailboxes: BTreeMap<MailboxId, Mailbox>,
     /// In the order of delivery, which is the order in each mailbox.
-    messages: Vec<Message>,
+    pub(super) messages: Vec<Message>,
+    /// Fetched messages that were never delivered here, and when they were received.
+    pub(super) seen: BTreeMap<(MailboxId, Source), u64>,
     by_id: HashMap<UniqueId, usize>,
 }
 
@@ -309,6 +313,7 @@ impl State {
                 hidden: BTreeSet::new(),
                 shown: BTreeSet::new(),
                 place,
+                forgotten: false,
             });
             ids.push(unique_id);
         }
@@ -369,7 +374,7 @@ impl State {
         Ok(())
     }
 
-    fn restorable(&self, message: &Message) -> bool {
+    pub(super) fn restorable(&self, message: &Message) -> bool {
         let in_time = |(at, _): (u64, _)| self.now() < at.saturating_add(self.hold_ms);
         message.content.is_some() && message.info.removed.is_some_and(in_time)
     }

@@ -6,8 +6,9 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::disk::DiskFile;
 use crate::embedded::index::{self, sql};
+use crate::embedded::ledger::{forget_needed, has_entry, is_closed, is_forgotten};
 use crate::embedded::pack::PackWriter;
-use crate::embedded::record::{Entry, Record};
+use crate::embedded::record::{Entry, Record, Stamped};
 use crate::embedded::scan::{Batch, Found, Scanner};
 use crate::embedded::{Inner, temporary};
 use crate::limits::INDEX_TRANSACTION_ROWS;
@@ -223,7 +224,7 @@ fn kept(c: &Connection, wanted: &Wanted<'_>, record: &Record) -> rusqlite::Resul
     let keep_if = |keep: bool| if keep { Kept::AsIs } else { Kept::No };
     Ok(match record {
         Record::Pack(_) | Record::Commit { .. } | Record::Seal => Kept::No,
-        Record::Entry(entry) => entry_kept(c, wanted, entry, erased(entry.mailbox)?)?,
+        Record::Entry(entry) => entry_kept(c, wanted, entry)?,
         // What keeps the mailbox from coming back stays for good, without its name.
         Record::RemoveMailbox { .. } => Kept::AsIs,
         Record::Create { mailbox, .. }
@@ -231,8 +232,18 @@ fn kept(c: &Connection, wanted: &Wanted<'_>, record: &Record) -> rusqlite::Resul
         | Record::Release { mailbox, .. }
         | Record::AddView { mailbox, .. }
         | Record::RemoveView { mailbox, .. }
-        | Record::PlainUsed { mailbox }
-        | Record::Seen { mailbox, .. } => keep_if(!erased(*mailbox)?),
+        | Record::PlainUsed { mailbox } => keep_if(!erased(*mailbox)?),
+        Record::Seen {
+            mailbox,
+            stamp,
+            account,
+            seen,
+        } => seen_kept(c, *mailbox, *stamp, (account, seen))?,
+        Record::Forget {
+            mailbox,
+            account,
+            pairs,
+        } => forget_kept(c, wanted, *mailbox, (account, pairs))?,
         Record::Tombstone {
             mailbox,
             tombstone,
@@ -281,21 +292,23 @@ fn kept(c: &Connection, wanted: &Wanted<'_>, record: &Record) -> rusqlite::Resul
     })
 }
 
-fn entry_kept(
-    c: &Connection,
-    wanted: &Wanted<'_>,
-    entry: &Entry,
-    erased: bool,
-) -> rusqlite::Result<Kept> {
+fn entry_kept(c: &Connection, wanted: &Wanted<'_>, entry: &Entry) -> rusqlite::Result<Kept> {
     if wanted.dead.contains(&entry.unique_id) {
-        return Ok(match &entry.source {
-            // The fetcher must not take it a second time (rule 8).
-            Some(source) if !erased => Kept::Changed(Record::Seen {
+        let Some(source) = &entry.source else {
+            return Ok(Kept::No);
+        };
+        // The fetcher must not take it a second time (rule 8).
+        let stamp = *entry.unique_id.as_bytes();
+        let seen = vec![(source.remote_id.clone(), entry.received_ms)];
+        return match seen_kept(c, entry.mailbox, stamp, (&source.account, &seen))? {
+            Kept::No => Ok(Kept::No),
+            _ => Ok(Kept::Changed(Record::Seen {
                 mailbox: entry.mailbox,
-                source: source.clone(),
-            }),
-            _ => Kept::No,
-        });
+                stamp,
+                account: source.account.clone(),
+                seen,
+            })),
+        };
     }
     let pack: Option<u32> = c
         .prepare_cached("SELECT pack FROM messages WHERE unique_id = ?")?
@@ -306,6 +319,65 @@ fn entry_kept(
         Some(pack) if pack != wanted.old => Kept::No,
         // One that the index does not know has not been decided on.
         _ => Kept::AsIs,
+    })
+}
+
+/// What is still in the ledger stays there, as long as there is the mailbox.
+fn seen_kept(
+    c: &Connection,
+    mailbox: MailboxId,
+    stamp: [u8; 16],
+    (account, seen): (&str, &[(Vec<u8>, u64)]),
+) -> rusqlite::Result<Kept> {
+    if is_closed(c, mailbox)? {
+        return Ok(Kept::No);
+    }
+    let mut still = Vec::new();
+    for one in seen {
+        if !is_forgotten(c, mailbox, account, (&stamp, &one.0))? {
+            still.push(one.clone());
+        }
+    }
+    Ok(match still {
+        still if still.is_empty() => Kept::No,
+        still if still.len() == seen.len() => Kept::AsIs,
+        seen => Kept::Changed(Record::Seen {
+            mailbox,
+            stamp,
+            account: account.to_owned(),
+            seen,
+        }),
+    })
+}
+
+/// What forgets stays until what it forgets is durably gone, or goes with this very pack: a `Seen`
+/// record, or an entry that would leave one.
+fn forget_kept(
+    c: &Connection,
+    wanted: &Wanted<'_>,
+    mailbox: MailboxId,
+    (account, pairs): (&str, &[Stamped]),
+) -> rusqlite::Result<Kept> {
+    if is_closed(c, mailbox)? {
+        return Ok(Kept::No);
+    }
+    let mut still = Vec::new();
+    for pair in pairs {
+        let entry = UniqueId::from_bytes(pair.0);
+        if forget_needed(c, mailbox, account, (&pair.0, &pair.1), wanted.old)?
+            || (!wanted.dead.contains(&entry) && has_entry(c, entry)?)
+        {
+            still.push(pair.clone());
+        }
+    }
+    Ok(match still {
+        still if still.is_empty() => Kept::No,
+        still if still.len() == pairs.len() => Kept::AsIs,
+        pairs => Kept::Changed(Record::Forget {
+            mailbox,
+            account: account.to_owned(),
+            pairs,
+        }),
     })
 }
 

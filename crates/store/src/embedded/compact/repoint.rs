@@ -11,7 +11,7 @@ use crate::embedded::record::Record;
 use crate::embedded::scan::Found;
 use crate::embedded::{Inner, Place, catchup, now_ms, temporary};
 use crate::limits::INDEX_TRANSACTION_ROWS;
-use crate::{StoreError, TombstoneId, UniqueId};
+use crate::{MailboxId, StoreError, TombstoneId, UniqueId};
 
 /// Syncs a pack and its name, whoever wrote it.
 pub(super) fn make_durable(inner: &Inner, number: u32) -> std::io::Result<()> {
@@ -20,10 +20,14 @@ pub(super) fn make_durable(inner: &Inner, number: u32) -> std::io::Result<()> {
     inner.disk().sync_dir(&inner.packs.folder)
 }
 
+/// What is forgotten of the ledger: mailbox, account, remote unique-id, stamp.
+type Forgotten = (MailboxId, String, Vec<u8>, [u8; 16]);
+
 #[derive(Default)]
 struct Marks {
     deletions: HashSet<(TombstoneId, UniqueId)>,
     undone: HashSet<(TombstoneId, UniqueId)>,
+    forgotten: HashSet<Forgotten>,
 }
 
 impl Marks {
@@ -34,6 +38,16 @@ impl Marks {
                     .extend(ids.iter().map(|id| (*tombstone, *id)));
             }
             Record::Undo { pairs, .. } => self.undone.extend(pairs),
+            Record::Forget {
+                mailbox,
+                account,
+                pairs,
+            } => {
+                let all = pairs
+                    .iter()
+                    .map(|(stamp, id)| (*mailbox, account.clone(), id.clone(), *stamp));
+                self.forgotten.extend(all);
+            }
             _ => {}
         }
     }
@@ -107,26 +121,54 @@ fn repoint(c: &Connection, new: u32, olds: &[u32], part: &[Found]) -> rusqlite::
             offset: found.offset,
             octets: found.octets,
         };
-        let Record::Entry(entry) = &found.record else {
-            applier.apply(&found.record, place)?;
-            continue;
-        };
         for old in olds {
-            c.prepare_cached(
-                "UPDATE messages SET pack = ?, start = ?, length = ? WHERE unique_id = ? AND pack = ?",
-            )?
-            .execute(params![
-                new,
-                found.offset as i64,
-                found.octets as i64,
-                entry.unique_id.as_bytes(),
-                old
-            ])?;
+            move_to(c, place, &found.record, *old)?;
         }
         // An index that is older than the packs may not know it yet.
         applier.apply(&found.record, place)?;
     }
     applier.finish()
+}
+
+/// What the index knows to be in `old` is at `place` now.
+fn move_to(c: &Connection, place: Place, record: &Record, old: u32) -> rusqlite::Result<()> {
+    match record {
+        Record::Entry(entry) => {
+            c.prepare_cached(
+                "UPDATE messages SET pack = ?, start = ?, length = ? WHERE unique_id = ? AND pack = ?",
+            )?
+            .execute(params![
+                place.pack,
+                place.offset as i64,
+                place.octets as i64,
+                entry.unique_id.as_bytes(),
+                old
+            ])?;
+        }
+        Record::Seen {
+            mailbox,
+            stamp,
+            account,
+            seen,
+        } => {
+            let mut ask = c.prepare_cached(
+                "UPDATE seen SET pack = ? WHERE account = ? AND remote = ? AND stamp = ? AND pack = ?
+                   AND mailbox = (SELECT id FROM mailboxes WHERE mailbox = ?)",
+            )?;
+            for (remote_id, _) in seen {
+                ask.execute(params![
+                    place.pack,
+                    account,
+                    remote_id,
+                    stamp,
+                    old,
+                    mailbox.as_bytes()
+                ])?;
+            }
+        }
+        _ => {}
+    }
+    Ok(())
 }
 
 /// What the old packs said and the new one does not is not so any more.
@@ -157,6 +199,16 @@ fn settle(
         for (tombstone, id) in gone.difference(kept) {
             delete.execute([id.as_bytes(), tombstone.as_bytes()])?;
         }
+    }
+    for old in olds {
+        c.execute("DELETE FROM seen WHERE pack = ?", [old])?;
+    }
+    let mut delete = c.prepare_cached(
+        "DELETE FROM forgotten WHERE account = ? AND remote = ? AND stamp = ?
+           AND mailbox = (SELECT id FROM mailboxes WHERE mailbox = ?)",
+    )?;
+    for (mailbox, account, remote_id, stamp) in gone.forgotten.difference(&kept.forgotten) {
+        delete.execute(params![account, remote_id, stamp, mailbox.as_bytes()])?;
     }
     Ok(())
 }

@@ -267,17 +267,55 @@ impl<'c> Applier<'c> {
                     self.refresh(*id)?;
                 }
             }
-            Record::Seen { mailbox, source } => {
-                self.c
-                    .prepare_cached(
-                        "INSERT OR IGNORE INTO seen (mailbox, account, remote) VALUES (?, ?, ?)",
-                    )?
-                    .execute(params![
-                        mailbox.as_bytes(),
-                        source.account,
-                        source.remote_id
-                    ])?;
+            Record::Seen {
+                mailbox,
+                stamp,
+                account,
+                seen,
+            } => self.seen(*mailbox, *stamp, (account, seen), place.pack)?,
+            Record::Forget {
+                mailbox,
+                account,
+                pairs,
+            } => {
+                let row = self.mailbox(*mailbox)?;
+                for (stamp, remote_id) in pairs {
+                    self.rows += 1;
+                    self.c
+                        .prepare_cached(
+                            "INSERT OR IGNORE INTO forgotten (mailbox, account, remote, stamp)
+                             VALUES (?, ?, ?, ?)",
+                        )?
+                        .execute(params![row.id, account, remote_id, stamp])?;
+                }
             }
+        }
+        Ok(())
+    }
+
+    fn seen(
+        &mut self,
+        mailbox: MailboxId,
+        stamp: [u8; 16],
+        (account, seen): (&str, &[(Vec<u8>, u64)]),
+        pack: u32,
+    ) -> rusqlite::Result<()> {
+        let row = self.mailbox(mailbox)?;
+        for (remote_id, received_ms) in seen {
+            self.rows += 1;
+            self.c
+                .prepare_cached(
+                    "INSERT OR IGNORE INTO seen (mailbox, account, remote, stamp, received, pack)
+                     VALUES (?, ?, ?, ?, ?, ?)",
+                )?
+                .execute(params![
+                    row.id,
+                    account,
+                    remote_id,
+                    stamp,
+                    *received_ms as i64,
+                    pack
+                ])?;
         }
         Ok(())
     }

@@ -9,7 +9,8 @@ pub(in crate::embedded) const LIVE: i64 = i64::MAX;
 ///
 /// `mailboxes` and `views` may hold rows of which only the id is known, since records come in any
 /// order (`name` NULL). `tombstones` and `undone` are what the packs say; `removed`, `hidden` and the
-/// counters follow from them. `tombstones.view` 0 is a removal.
+/// counters follow from them. `tombstones.view` 0 is a removal. `seen` and `forgotten` too are what the
+/// packs say; a fetched message's stamp in `forgotten` is its unique-id.
 pub(super) const TABLES: &str = "
 CREATE TABLE meta (epoch INTEGER NOT NULL, place INTEGER NOT NULL, floor INTEGER NOT NULL);
 CREATE TABLE packs (
@@ -36,6 +37,7 @@ CREATE TABLE messages (
 CREATE INDEX listing ON messages (mailbox, removed, unique_id, added, octets, pack, start, length);
 CREATE UNIQUE INDEX places ON messages (place);
 CREATE INDEX gone ON messages (removed_ms, pack, length) WHERE removed_ms IS NOT NULL;
+CREATE INDEX fetched ON messages (mailbox, account, remote) WHERE account IS NOT NULL;
 CREATE TABLE past (
     mailbox INTEGER NOT NULL, unique_id BLOB NOT NULL, added INTEGER NOT NULL,
     removed INTEGER NOT NULL, PRIMARY KEY (mailbox, unique_id, added)) WITHOUT ROWID;
@@ -49,6 +51,10 @@ CREATE TABLE undone (
     unique_id BLOB NOT NULL, tombstone BLOB NOT NULL,
     PRIMARY KEY (unique_id, tombstone)) WITHOUT ROWID;
 CREATE TABLE seen (
-    mailbox BLOB NOT NULL, account TEXT NOT NULL, remote BLOB NOT NULL,
-    PRIMARY KEY (mailbox, account, remote)) WITHOUT ROWID;
+    mailbox INTEGER NOT NULL, account TEXT NOT NULL, remote BLOB NOT NULL, stamp BLOB NOT NULL,
+    received INTEGER NOT NULL, pack INTEGER NOT NULL,
+    PRIMARY KEY (mailbox, account, remote, stamp)) WITHOUT ROWID;
+CREATE TABLE forgotten (
+    mailbox INTEGER NOT NULL, account TEXT NOT NULL, remote BLOB NOT NULL, stamp BLOB NOT NULL,
+    PRIMARY KEY (mailbox, account, remote, stamp)) WITHOUT ROWID;
 ";
