@@ -5,6 +5,9 @@
 //! there. A `Forget` record names stamps, so it cancels just what was there when it was decided,
 //! whatever the order in which the packs are read.
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
 use rusqlite::{CachedStatement, Connection, params};

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use restante_store::{
-    Access, DeletionSet, Delivery, MailStore, MailboxId, Release, StoreError, UniqueId, ViewId,
+    Access, DeletionSet, Delivery, MailStore, MailboxId, Release, Seen, Source, StoreError,
+    UniqueId, ViewId,
 };
 use restante_testkit::corpus;
 use restante_testkit::disk::FaultyDisk;
@@ -23,6 +24,10 @@ pub(crate) enum Step {
     Delete(&'static str, &'static str, Vec<Number>),
     /// An undo.
     Restore(&'static str, Vec<Number>),
+    /// Remote messages are recorded as seen.
+    Seen(&'static str, Vec<Number>),
+    /// Remote messages are forgotten, as far as they have no body that could be had back.
+    Forget(&'static str, Vec<Number>),
     /// Renames; later steps use the new name.
     Rename(&'static str, &'static str),
     /// Removes a mailbox and all its octets, which rewrites packs.
@@ -72,11 +77,33 @@ pub(crate) enum Tri {
     Maybe,
 }
 
-/// Mailbox, view, message: whether a session finds it.
+/// The account that all messages of the workload are fetched from.
+const ACCOUNT: &str = "account";
+
+/// In place of a view: what the mailbox's ledger says.
+const LEDGER: &str = "the ledger";
+
+fn key(mailbox: &str, view: &str, number: Number) -> (String, String, Number) {
+    (mailbox.to_owned(), view.to_owned(), number)
+}
+
+/// The remote unique-id of a message.
+fn remote_id(number: Number) -> Vec<u8> {
+    format!("remote {number}").into_bytes()
+}
+
+fn source(number: Number) -> Source {
+    Source {
+        account: ACCOUNT.to_owned(),
+        remote_id: remote_id(number),
+    }
+}
+
+/// Mailbox, view, message: whether a session finds it; or whether the ledger has it.
 pub(crate) type Expected = BTreeMap<(String, String, Number), Tri>;
 
-/// Mailbox, view, messages, as sessions find them.
-pub(crate) type Found = BTreeMap<(String, String), Vec<(Number, UniqueId)>>;
+/// Mailbox, view, messages, as sessions find them; none for what the ledger has only seen.
+pub(crate) type Found = BTreeMap<(String, String), Vec<(Number, Option<UniqueId>)>>;
 
 /// The driver: does steps on a store, and keeps account of what was acknowledged.
 #[derive(Default, Clone)]
@@ -142,14 +169,27 @@ impl Driver {
                 let known = |n: &Number| self.ids.get(&((*name).to_owned(), *n)).copied();
                 let ids: Vec<_> = numbers.iter().filter_map(known).collect();
                 let back = block_on(mail.restore(find(mail, name)?, &ids))?;
-                for ((at, _, number), tri) in &mut self.expected {
-                    if at == name && numbers.contains(number) && *tri != Tri::Yes {
+                for ((at, view, number), tri) in &mut self.expected {
+                    let shown = at == name && view != LEDGER && numbers.contains(number);
+                    if shown && *tri != Tri::Yes {
                         // One that was only hidden is shown again without being told of.
                         let told = known(number).is_some_and(|id| back.contains(&id));
                         *tri = if told { Tri::Yes } else { Tri::Maybe };
                     }
                 }
                 return Ok(());
+            }
+            Step::Seen(name, numbers) => {
+                let seen = |number: &Number| Seen {
+                    source: source(*number),
+                    received_ms: u64::from(*number),
+                };
+                let seen: Vec<_> = numbers.iter().map(seen).collect();
+                block_on(mail.record_seen(find(mail, name)?, &seen))?;
+            }
+            Step::Forget(name, numbers) => {
+                let ids: Vec<_> = numbers.iter().map(|number| remote_id(*number)).collect();
+                block_on(mail.forget_seen(find(mail, name)?, ACCOUNT, &ids))?;
             }
             Step::Rename(from, to) => block_on(mail.rename_mailbox(find(mail, from)?, to))?,
             Step::Erase(name) => block_on(mail.remove_mailbox(find(mail, name)?, true))?,
@@ -184,7 +224,7 @@ impl Driver {
                 mailbox: find(mail, name)?,
                 message: seal(mail, &bytes_of(*number))?,
                 received_ms: 1_700_000_000_000 + u64::from(*number),
-                source: None,
+                source: Some(source(*number)),
             });
         }
         let ids = block_on(mail.commit(deliveries))?;
@@ -201,7 +241,7 @@ impl Driver {
             Step::Create(..) | Step::Compact => {}
             Step::Deliver(messages) => {
                 for (name, number) in messages {
-                    for view in views_of(name) {
+                    for view in views_of(name).iter().chain(&[LEDGER]) {
                         let key = ((*name).to_owned(), (*view).to_owned(), *number);
                         after.insert(key, Tri::Yes);
                     }
@@ -215,10 +255,27 @@ impl Driver {
                 }
             }
             Step::Restore(name, numbers) => {
-                for ((at, _, number), tri) in &mut after {
-                    if at == name && numbers.contains(number) {
+                for ((at, view, number), tri) in &mut after {
+                    if at == name && view != LEDGER && numbers.contains(number) {
                         *tri = Tri::Yes;
                     }
+                }
+            }
+            Step::Seen(name, numbers) => {
+                for number in numbers {
+                    after.insert(key(name, LEDGER, *number), Tri::Yes);
+                }
+            }
+            Step::Forget(name, numbers) => {
+                for number in numbers {
+                    // One whose deletion or delivery failed may be there: then it is not forgotten.
+                    let there = self.expected.get(&key(name, views_of(name)[0], *number));
+                    let known = match there {
+                        None | Some(Tri::No) => Tri::No,
+                        Some(Tri::Maybe) => Tri::Maybe,
+                        Some(Tri::Yes) => continue,
+                    };
+                    after.insert(key(name, LEDGER, *number), known);
                 }
             }
             Step::Rename(from, to) => {
@@ -302,12 +359,38 @@ pub(crate) fn look(mail: &dyn MailStore) -> Result<Found, StoreError> {
             );
             let numbered = all
                 .iter()
-                .map(|(id, bytes)| (number_of(bytes), *id))
+                .map(|(id, bytes)| (number_of(bytes), Some(*id)))
                 .collect();
             found.insert((mailbox.name.clone(), (*view).to_owned()), numbered);
         }
+        let ledger = read_ledger(mail, mailbox.id)?;
+        found.insert((mailbox.name, LEDGER.to_owned()), ledger);
     }
     Ok(found)
+}
+
+/// All of a ledger, in pages.
+fn read_ledger(
+    mail: &dyn MailStore,
+    mailbox: MailboxId,
+) -> Result<Vec<(Number, Option<UniqueId>)>, StoreError> {
+    let (mut all, mut after) = (Vec::new(), None::<Vec<u8>>);
+    loop {
+        let page = block_on(mail.ledger(mailbox, ACCOUNT, after.as_deref(), 7))?;
+        let last = page.len() < 7;
+        for entry in page {
+            let id = std::str::from_utf8(&entry.remote_id).expect("one of ours");
+            let number = id.strip_prefix("remote ").and_then(|n| n.parse().ok());
+            let number: Number = number.expect("one of ours");
+            let received = [u64::from(number), 1_700_000_000_000 + u64::from(number)];
+            assert!(received.contains(&entry.received_ms), "{entry:?}");
+            all.push((number, entry.message.map(|m| m.unique_id)));
+            after = Some(entry.remote_id);
+        }
+        if last {
+            return Ok(all);
+        }
+    }
 }
 
 /// What of `found` is against what is expected; empty when all is well.
@@ -326,7 +409,10 @@ pub(crate) fn judge(driver: &Driver, found: &Found) -> Vec<String> {
                 wrong.push(format!("came back: {key:?}"));
             }
             let known = driver.ids.get(&(name.clone(), *number));
-            if known.is_some_and(|known| known != id) {
+            if known
+                .zip(id.as_ref())
+                .is_some_and(|(known, id)| known != id)
+            {
                 wrong.push(format!("has another unique-id: {key:?}"));
             }
         }
@@ -386,6 +472,13 @@ pub(crate) fn script() -> Vec<Step> {
         steps.push(Step::Compact);
         steps.push(Step::Delete("devices", "laptop", vec![at + 3]));
         steps.push(Step::Deliver(vec![("me", at + 7), ("devices", at + 7)]));
+        let seen: Vec<_> = (1_000 + at..1_010 + at).collect();
+        steps.push(Step::Seen("me", seen.clone()));
+        steps.push(Step::Seen("devices", vec![1_000 + at, at + 7]));
+        if round > 0 {
+            // What this round recorded, and what an earlier one did, in another pack by now.
+            steps.push(Step::Forget("me", vec![seen[1], seen[2], seen[0] - 17]));
+        }
         if round == 1 {
             steps.push(Step::Restore("devices", vec![at + 3]));
             steps.push(Step::Delete("me", "plain", vec![1]));
