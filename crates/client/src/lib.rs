@@ -14,6 +14,13 @@ mod stream;
 mod tls;
 
 pub use auth::{Credentials, Login, Mechanism, UnknownMechanism};
+pub use capabilities::Capabilities;
+pub use connection::{Connection, connect};
+pub use error::{Error, Limit, Reply, Waiting};
+pub use listing::{Scan, ScanListing, Totals, UniqueIdListing};
+pub use pipeline::{Event, Pipeline, Request, Window};
 pub use restante_proto::Secret;
+pub use restante_proto::client::ResponseCode;
 pub use server::{ClientCertificate, Place, Security, Server, Socks5, TlsOptions, TlsVersion};
+pub use session::{Closing, Session};
 pub use tls::TlsFacts;
