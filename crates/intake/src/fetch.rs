@@ -1,1 +1,14 @@
-//! Fetching by POP3: exactly once, and left on the server as the policy says.
+//! Mail from a remote maildrop into an archive, exactly once.
+//!
+//! The order that keeps mail: a message's bytes and the ledger's entry for it are durable → DELE is
+//! sent → QUIT → its `+OK` is read → the state notes the deletion. A crash between any two steps
+//! leads to neither loss nor a second copy.
+
+mod account;
+mod error;
+pub mod limits;
+mod progress;
+
+pub use account::{Account, BoxFuture, CredentialError, CredentialSource, Keep, Target};
+pub use error::{FetchError, Kind};
+pub use progress::{Action, Aside, Pause, PauseReason, Progress, Summary};
