@@ -22,6 +22,7 @@ use std::sync::Arc;
 use restante_proto::Secret;
 
 pub use error::{AuthError, DirectoryError};
+pub use names::checked as user_name;
 pub use password::generate_password;
 
 use authenticate::Authenticator;

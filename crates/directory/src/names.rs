@@ -12,7 +12,7 @@ pub(crate) fn folded(name: &str) -> String {
 }
 
 /// A name that a user may have.
-pub(crate) fn checked(name: &str) -> Result<String, DirectoryError> {
+pub fn checked(name: &str) -> Result<String, DirectoryError> {
     let name = folded(name);
     let wrong = if name.is_empty() {
         "it is empty"

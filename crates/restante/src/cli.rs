@@ -1,8 +1,12 @@
 //! The command line: stable names that people and scripts rely on.
 
+mod fetch;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+
+pub(crate) use fetch::{Account, AccountAdd, Doctor, Fetch, Remote, Secrets};
 
 /// Keeps your mail and hands it to every device by POP3.
 #[derive(Debug, Parser)]
@@ -39,8 +43,16 @@ pub(crate) struct Global {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Serve POP3 and POP3S, and take mail by LMTP
+    /// Serve POP3 and POP3S, take mail by LMTP, and fetch from the accounts on schedule
     Serve,
+    /// Fetch mail from accounts, or from the server that a URL names
+    #[command(after_long_help = fetch::AFTER)]
+    Fetch(Fetch),
+    /// Remote mailboxes to fetch from
+    #[command(subcommand)]
+    Account(Account),
+    /// Say what a POP3 server can do, and what is odd about it
+    Doctor(Doctor),
     /// Local logins
     #[command(subcommand)]
     User(User),
@@ -59,7 +71,7 @@ pub(crate) enum Command {
     },
     /// Take in mbox files, Maildir folders and .eml files
     Import(Import),
-    /// Show users, sizes and the disk; exits 1 when something needs attention
+    /// Show users, accounts, sizes and the disk; exits 1 when something needs attention
     Status,
     /// Make the index anew from the packs; exits 65 when they hold less than they should
     Rebuild {

@@ -1,6 +1,8 @@
 //! The commands, one file a subject, and what they share: opening the data folder.
 
 pub(crate) mod about;
+pub(crate) mod account;
+pub(crate) mod fetch;
 pub(crate) mod import;
 pub(crate) mod mail;
 pub(crate) mod rebuild;

@@ -3,14 +3,19 @@
 //! Every mistake in the file is reported at once, with its line, what is wrong and what would be
 //! right. A key that is not known is a mistake: a misspelt limit must not be no limit.
 
+pub(crate) mod account;
+mod account_reader;
 mod mistakes;
 mod reader;
 mod resolve;
+mod section;
+pub(crate) mod url;
 
 use std::path::PathBuf;
 
 use restante_net::Address;
 
+pub(crate) use account::Account;
 pub(crate) use mistakes::{ConfigError, Mistake};
 pub(crate) use resolve::{Origin, Overrides, load};
 
@@ -34,6 +39,9 @@ struct Typed {
     message_octets: Option<u64>,
     recipients: Option<u64>,
     reader_listen: Option<Vec<Address>>,
+    fetch_parallel: Option<u64>,
+    stale_after_ms: Option<u64>,
+    accounts: Vec<Account>,
 }
 
 /// What the program runs with.
@@ -56,6 +64,9 @@ pub(crate) struct Config {
     message_octets: u64,
     recipients: usize,
     reader_listen: Option<Vec<Address>>,
+    fetch_parallel: usize,
+    stale_after_ms: u64,
+    accounts: Vec<Account>,
 }
 
 /// The default place of a listener: this machine only.
@@ -133,5 +144,21 @@ impl Config {
     /// Where the reader is to listen, if the file says so.
     pub(crate) fn reader_listen(&self) -> Option<&[Address]> {
         self.reader_listen.as_deref()
+    }
+    /// Accounts fetched at once.
+    pub(crate) fn fetch_parallel(&self) -> usize {
+        self.fetch_parallel
+    }
+    /// How long an account may be without success before `status` complains, in milliseconds.
+    pub(crate) fn stale_after_ms(&self) -> u64 {
+        self.stale_after_ms
+    }
+    /// The accounts, by name.
+    pub(crate) fn accounts(&self) -> &[Account] {
+        &self.accounts
+    }
+    /// The account of that name.
+    pub(crate) fn account(&self, name: &str) -> Option<&Account> {
+        self.accounts.iter().find(|account| account.name == name)
     }
 }

@@ -19,12 +19,18 @@ pub(crate) enum Failure {
     Data(String),
     /// EX_NOUSER 67: a user, mailbox or message is not there.
     NotThere(String),
+    /// EX_UNAVAILABLE 69: a server cannot be reached.
+    Unavailable(String),
     /// EX_CANTCREAT 73: something is there already.
     Exists(String),
     /// EX_IOERR 74: the disk or the network failed.
     Io(String),
     /// EX_TEMPFAIL 75: may pass by itself.
     Temporary(String),
+    /// EX_PROTOCOL 76: a server does not keep to its protocol.
+    Protocol(String),
+    /// EX_NOPERM 77: a login or a certificate was refused.
+    Permission(String),
     /// EX_CONFIG 78: the configuration is wrong.
     Config(String),
 }
@@ -41,9 +47,12 @@ impl Failure {
             Self::Usage(_) => 64,
             Self::Data(_) => 65,
             Self::NotThere(_) => 67,
+            Self::Unavailable(_) => 69,
             Self::Exists(_) => 73,
             Self::Io(_) => 74,
             Self::Temporary(_) => 75,
+            Self::Protocol(_) => 76,
+            Self::Permission(_) => 77,
             Self::Config(_) => 78,
         }
     }
@@ -60,9 +69,12 @@ impl fmt::Display for Failure {
             Self::Usage(what)
             | Self::Data(what)
             | Self::NotThere(what)
+            | Self::Unavailable(what)
             | Self::Exists(what)
             | Self::Io(what)
             | Self::Temporary(what)
+            | Self::Protocol(what)
+            | Self::Permission(what)
             | Self::Config(what) => f.write_str(what),
         }
     }

@@ -1,4 +1,5 @@
 //! `restante`: keeps your mail and hands it to every device by POP3.
+#![allow(dead_code, unused_imports)]
 
 mod cli;
 mod commands;
@@ -71,6 +72,9 @@ fn run_command(command: Command, global: &Global) -> Result<ExitCode, Failure> {
     let out = output::Output::new(global.json);
     match command {
         Command::Serve => serve::run(&config),
+        Command::Fetch(fetch) => commands::fetch::run(&fetch, &config, &out),
+        Command::Account(command) => commands::account::run(&command, &config, &out),
+        Command::Doctor(_) => Err(Failure::Usage("not yet".to_owned())),
         Command::User(command) => commands::user::run(command, &config, &out),
         Command::List(list) => commands::mail::list(&list, &config, &out),
         Command::Show { id } => commands::mail::show(&id, &config, &out),

@@ -2,6 +2,9 @@
 
 use jiff::{SignedDuration, Span, SpanRelativeTo, Timestamp, tz::TimeZone};
 
+/// A day, in milliseconds.
+pub(crate) const DAY_MS: u64 = 24 * 60 * 60 * 1000;
+
 /// `500`, `64K`, `500M`, `1G`, `1.5G`, `2 TiB`, in octets; steps of 1024.
 pub(crate) fn octets(text: &str) -> Option<u64> {
     let text = text.trim();

@@ -4,10 +4,12 @@ use std::io;
 use std::process::ExitCode;
 
 use clap::CommandFactory;
+use restante_client::{ClientCertificate, Mechanism, Place};
 use serde_json::json;
 
 use crate::cli::{Cli, ConfigCommand};
-use crate::config::Config;
+use crate::config::account::{OAuth, SecretFrom, Target, security_name, show_pin};
+use crate::config::{Account, Config};
 use crate::failure::Failure;
 use crate::output::{Output, finish};
 use crate::units;
@@ -109,6 +111,15 @@ fn show(config: &Config, file: Option<String>, out: &Output) -> Result<(), Failu
             "message_size": units::exact_octets(config.message_octets()),
             "recipients": config.recipients(),
         },
+        "fetch": {
+            "parallel": config.fetch_parallel(),
+            "stale_after": units::exact_duration(config.stale_after_ms()),
+        },
+        "account": config
+            .accounts()
+            .iter()
+            .map(|account| (account.name.clone(), show_account(account)))
+            .collect::<serde_json::Map<_, _>>(),
     });
     if out.json() {
         return out.line(&value, "");
@@ -118,6 +129,100 @@ fn show(config: &Config, file: Option<String>, out: &Output) -> Result<(), Failu
     let text = toml::to_string_pretty(&value)
         .map_err(|error| Failure::Config(format!("the configuration cannot be shown: {error}")))?;
     out.people(text.trim_end())
+}
+
+/// An account as its section in the file; a client secret stays where it is.
+fn show_account(account: &Account) -> serde_json::Value {
+    let mut section = serde_json::Map::new();
+    let mut say = |key: &str, value: serde_json::Value| {
+        section.insert(key.to_owned(), value);
+    };
+    let server = &account.server;
+    match &server.place {
+        Place::Tcp { host, port } => {
+            say("host", json!(host));
+            say("port", json!(port));
+        }
+        #[cfg(unix)]
+        Place::Unix(_) => say("host", json!(server.place.to_string())),
+    }
+    say("security", json!(security_name(server.security)));
+    say("user", json!(account.user));
+    match &account.secret {
+        SecretFrom::Prompt | SecretFrom::Stdin | SecretFrom::Certificate => {}
+        SecretFrom::File(path) => say("password_file", json!(path)),
+        SecretFrom::Environment(name) => say("password_env", json!(name)),
+        SecretFrom::Command(command) => say("password_command", json!(command)),
+        SecretFrom::Keyring(user) => say("password_keyring", json!(user)),
+        SecretFrom::TokenCommand(command) => say("token_command", json!(command)),
+        SecretFrom::OAuth(oauth) => say("oauth", show_oauth(oauth)),
+    }
+    if let Some(minimum) = account.minimum {
+        say("auth", json!(minimum.name().to_ascii_lowercase()));
+    }
+    if account.only == Some(Mechanism::Apop) {
+        say("apop", json!(true));
+    }
+    say("keep", json!(account.keep.to_string()));
+    match &account.target {
+        Target::Mailbox(name) => say("into", json!(name)),
+        Target::Destination(place) => say("to", json!(place)),
+    }
+    if let Some(octets) = account.max_size {
+        say("max_size", json!(units::exact_octets(octets)));
+    }
+    if let Some(messages) = account.max_per_day {
+        say("max_per_day", json!(messages));
+    }
+    say(
+        "every",
+        json!(account.every.map_or("never".to_owned(), time)),
+    );
+    say("timeout", json!(time(server.timeout)));
+    if let Some(ca) = &server.tls.ca_file {
+        say("ca", json!(ca));
+    }
+    if let Some(pin) = &server.tls.pin_sha256 {
+        say("pin", json!(show_pin(pin)));
+    }
+    if let Some(ClientCertificate { chain, key }) = &server.tls.client_certificate {
+        say("client_certificate", json!(chain));
+        say("client_key", json!(key));
+    }
+    if let Some(proxy) = &server.proxy {
+        say("proxy", json!(format!("socks5://{}", proxy.address)));
+    }
+    if server.tls.danger_accept_any_certificate {
+        say("danger_accept_any_certificate", json!(true));
+    }
+    if let Some(command) = &account.on_failure {
+        say("on_failure", json!(command));
+    }
+    section.into()
+}
+
+fn time(duration: std::time::Duration) -> String {
+    units::exact_duration(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
+}
+
+fn show_oauth(oauth: &OAuth) -> serde_json::Value {
+    let mut section = serde_json::Map::new();
+    section.insert("client_id".to_owned(), json!(oauth.client_id));
+    for (key, value) in [
+        ("provider", &oauth.provider),
+        ("tenant", &oauth.tenant),
+        ("authorize_endpoint", &oauth.authorize_endpoint),
+        ("token_endpoint", &oauth.token_endpoint),
+        ("device_endpoint", &oauth.device_endpoint),
+    ] {
+        if let Some(value) = value {
+            section.insert(key.to_owned(), json!(value));
+        }
+    }
+    if !oauth.scopes.is_empty() {
+        section.insert("scopes".to_owned(), json!(oauth.scopes));
+    }
+    section.into()
 }
 
 /// For `status`: what a size limit looks like to people.

@@ -4,8 +4,7 @@ use std::env;
 use std::path::{Path, PathBuf};
 
 use super::{Config, ConfigError, Typed, loopback, reader};
-
-const DAY_MS: u64 = 24 * 60 * 60 * 1000;
+use crate::units;
 
 /// What the command line says.
 #[derive(Debug, Default, Clone)]
@@ -116,13 +115,16 @@ fn resolve(typed: Typed, file: Option<PathBuf>, data: PathBuf) -> Config {
         lmtp_listen: typed.lmtp_listen.unwrap_or_else(|| loopback(1024)),
         certificate: typed.certificate.zip(typed.key),
         passwd_file: typed.passwd_file,
-        hold_ms: typed.hold_ms.unwrap_or(7 * DAY_MS),
+        hold_ms: typed.hold_ms.unwrap_or(7 * units::DAY_MS),
         min_free: typed.min_free.unwrap_or(100 << 20),
         connections: count(typed.connections, 10_000),
         connections_per_address: count(typed.connections_per_address, 50),
         message_octets: typed.message_octets.unwrap_or(100 << 20),
         recipients: count(typed.recipients, 100),
         reader_listen: typed.reader_listen,
+        fetch_parallel: count(typed.fetch_parallel, 4),
+        stale_after_ms: typed.stale_after_ms.unwrap_or(units::DAY_MS),
+        accounts: typed.accounts,
     }
 }
 
