@@ -32,6 +32,32 @@ pub const FAILED_LOGINS: u8 = 10;
 /// A unique-id (RFC 1939 §7 UIDL: 1 to 70 characters).
 pub const UNIQUE_ID_OCTETS: usize = 70;
 
+/// What a client reads as a status line or SASL challenge, its line end included. RFC 2449 §4 allows
+/// 512, servers that echo commands and mechanisms that send tickets need more. A longer one is a
+/// fault: the session is over.
+pub const REPLY_LINE_OCTETS: usize = 8 * 1024;
+
+/// What a client reads as a line of CAPA, LIST or UIDL, its line end included. RFC 1939 §7 has
+/// unique-ids of 70 octets at most, servers send longer ones. A longer line is a fault.
+pub const LISTING_LINE_OCTETS: usize = 4 * 1024;
+
+/// Lines of a listing that a client reads. Maildrops of 14 million messages have been seen; at more the
+/// server counts as one that never stops.
+pub const LISTING_LINES: u64 = 32 * 1024 * 1024;
+
+/// Lines of a capability list that a client reads: the registry has 20 names, and some servers add theirs.
+pub const CAPABILITY_LINES: u64 = 256;
+
+/// Octets that a client's session holds and has not handled: as much as one read brings. Also the
+/// largest piece of a message that it hands out.
+pub const INPUT_OCTETS: usize = 64 * 1024;
+
+/// Responses that ended in silence (see [`client`](crate::client)) after which a server's bodies are
+/// taken to have bare LF.
+pub const QUIET_ENDS: u8 = 3;
+
 const _: () = assert!(COMMAND_LINE_OCTETS < SASL_LINE_OCTETS);
 const _: () = assert!(SASL_LINE_OCTETS < SKIPPED_LINE_OCTETS);
 const _: () = assert!(STATUS_LINE_OCTETS < OUTPUT_OCTETS);
+const _: () = assert!(REPLY_LINE_OCTETS < INPUT_OCTETS);
+const _: () = assert!(LISTING_LINE_OCTETS < INPUT_OCTETS);

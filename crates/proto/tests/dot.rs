@@ -47,7 +47,7 @@ proptest! {
         message in message(),
         one in 1usize..40,
         other in 1usize..40,
-        ends in prop_oneof![Just(LineEnds::Crlf), Just(LineEnds::AnyLf)],
+        ends in prop_oneof![Just(LineEnds::Crlf), Just(LineEnds::AnyLf), Just(LineEnds::Unsure)],
     ) {
         let mut wire = encode(Encoder::new(), &message, one);
         let end = wire.len();

@@ -10,6 +10,10 @@ pub enum LineEnds {
     Crlf,
     /// For servers that send bare LF: any LF ends a line, and a `.` alone on one ends the response.
     AnyLf,
+    /// For servers of which one does not know: bare LF ends lines until the first line that ends in
+    /// CRLF, from which on this is [`LineEnds::Crlf`]. Until then a `.` alone on a line that follows a
+    /// bare LF, or ends in one, is the end only if nothing comes after it: [`Decoder::may_be_done`].
+    Unsure,
 }
 
 /// Where in a line the decoder is.
@@ -23,6 +27,10 @@ enum At {
     Inside {
         after_cr: bool,
     },
+    /// A dot and a line end are held back: perhaps the terminator.
+    Perhaps {
+        cr: bool,
+    },
     End,
 }
 
@@ -34,6 +42,8 @@ enum At {
 pub struct Decoder {
     line_ends: LineEnds,
     at: At,
+    /// No line has ended yet.
+    fresh: bool,
 }
 
 impl Decoder {
@@ -42,6 +52,7 @@ impl Decoder {
         Self {
             line_ends,
             at: At::Start,
+            fresh: true,
         }
     }
 
@@ -49,6 +60,18 @@ impl Decoder {
     /// a message.
     pub fn is_done(&self) -> bool {
         self.at == At::End
+    }
+
+    /// Whether what came last ends the response if nothing follows it: see [`LineEnds::Unsure`].
+    pub fn may_be_done(&self) -> bool {
+        matches!(self.at, At::Perhaps { .. })
+    }
+
+    /// Takes it for the end, since nothing follows. Without effect if [`Self::may_be_done`] is not so.
+    pub fn settle(&mut self) {
+        if self.may_be_done() {
+            self.at = At::End;
+        }
     }
 
     /// Appends the decoded bytes of `wire` to `out`; says how many octets of `wire` belong to the
@@ -74,22 +97,47 @@ impl Decoder {
                     self.at = At::Inside { after_cr: false };
                 }
                 At::Dot if byte == b'\r' => self.at = At::DotCr,
-                At::Dot if byte == b'\n' && self.line_ends == LineEnds::AnyLf => self.at = At::End,
+                At::Dot if byte == b'\n' && self.line_ends != LineEnds::Crlf => {
+                    self.at = self.dot_line(false);
+                }
                 At::Dot => {
                     out.push(b'.');
                     self.at = At::Inside { after_cr: false };
                     continue;
                 }
-                At::DotCr if byte == b'\n' => self.at = At::End,
+                At::DotCr if byte == b'\n' => self.at = self.dot_line(true),
                 At::DotCr => {
                     out.extend_from_slice(b".\r");
                     self.at = At::Inside { after_cr: true };
+                    continue;
+                }
+                At::Perhaps { cr } => {
+                    // It was content: something follows.
+                    out.extend_from_slice(if cr { b".\r\n" } else { b".\n" });
+                    self.line_ended(cr);
+                    self.at = At::Start;
                     continue;
                 }
             }
             used += 1;
         }
         used
+    }
+
+    /// What a dot alone on a line comes to.
+    fn dot_line(&self, cr: bool) -> At {
+        if self.line_ends == LineEnds::Unsure && !(cr && self.fresh) {
+            At::Perhaps { cr }
+        } else {
+            At::End
+        }
+    }
+
+    fn line_ended(&mut self, cr: bool) {
+        self.fresh = false;
+        if cr && self.line_ends == LineEnds::Unsure {
+            self.line_ends = LineEnds::Crlf;
+        }
     }
 
     /// Copies to the end of the line, or of what is there.
@@ -105,7 +153,8 @@ impl Decoder {
             };
             from = lf + 1;
             after_cr = false;
-            let ends = has_cr || self.line_ends == LineEnds::AnyLf;
+            self.line_ended(has_cr);
+            let ends = has_cr || self.line_ends != LineEnds::Crlf;
             // Only a dot at the start of the next line needs a closer look.
             match wire.get(from) {
                 Some(b'.') | None if ends => {
@@ -184,5 +233,37 @@ mod tests {
         use LineEnds::AnyLf;
         check(AnyLf, b"a\n..b\n.\n+OK", r"a\n.b\n", true, 8);
         check(AnyLf, b"a\r\n.\r\n", r"a\r\n", true, 6);
+    }
+
+    #[test]
+    fn a_lf_before_any_crlf_ends_a_line_but_never_a_response() {
+        use LineEnds::Unsure;
+        check(Unsure, b".\r\n+OK", "", true, 3);
+        check(Unsure, b"a\r\n..b\r\n.\r\n+", r"a\r\n.b\r\n", true, 11);
+        check(Unsure, b"a\r\nb\n.\n.\r\n", r"a\r\nb\n.\n.\r\n", false, 10);
+        check(Unsure, b"a\n..b\n.\n", r"a\n.b\n", false, 8);
+        check(Unsure, b"a\n.\n+OK\r\n", r"a\n.\n+OK\r\n", false, 9);
+        check(
+            Unsure,
+            b"a\n.\r\n+OK\r\n.\r\n",
+            r"a\n.\r\n+OK\r\n",
+            true,
+            13,
+        );
+        check(Unsure, b".\n", "", false, 2);
+    }
+
+    #[test]
+    fn what_may_be_the_end_is_made_so_by_whoever_knows() {
+        let mut out = Vec::new();
+        for wire in [&b"a\n.\n"[..], b"a\n.\r\n"] {
+            let mut decoder = Decoder::new(LineEnds::Unsure);
+            decoder.settle();
+            assert_eq!(decoder.push(wire, &mut out), wire.len());
+            assert!(decoder.may_be_done() && !decoder.is_done());
+            decoder.settle();
+            assert!(decoder.is_done());
+        }
+        assert_eq!(out, b"a\na\n");
     }
 }
