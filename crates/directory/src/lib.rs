@@ -25,6 +25,8 @@ pub use error::{AuthError, DirectoryError};
 pub use names::checked as user_name;
 pub use password::generate_password;
 
+pub use state::open_state;
+
 use authenticate::Authenticator;
 use passwd_file::PasswdFile;
 use state::State;

@@ -23,6 +23,56 @@ const SCHEMA: &str = "
     ) STRICT, WITHOUT ROWID;
     PRAGMA user_version = 1;";
 
+/// Opens `state.db` for whoever keeps tables in it: in WAL mode, synchronous=FULL, with a wait for
+/// other processes. Makes it, for its owner only, if it is not there. `user_version` stays the
+/// directory's: others keep a version of their own.
+///
+/// # Errors
+/// [`DirectoryError::Io`], also for a file that a newer program wrote.
+pub fn open_state(path: &Path) -> Result<Connection, DirectoryError> {
+    let shown = path.display().to_string();
+    make_private(path)
+        .map_err(|error| DirectoryError::Io(format!("cannot make {shown}: {error}")))?;
+    let failed = |error| broken(&shown, &error);
+    let connection = Connection::open(path).map_err(failed)?;
+    connection.busy_timeout(BUSY).map_err(failed)?;
+    // Before anything is written: a newer program's file stays as it is.
+    known_format(&shown, &connection)?;
+    use_wal(&shown, &connection)?;
+    connection
+        .pragma_update(None, "synchronous", "FULL")
+        .map_err(failed)?;
+    Ok(connection)
+}
+
+/// SQLite does not wait for others while it changes the journal mode: so it is tried again.
+fn use_wal(shown: &str, connection: &Connection) -> Result<(), DirectoryError> {
+    let started = std::time::Instant::now();
+    loop {
+        match connection.pragma_update(None, "journal_mode", "WAL") {
+            Err(error)
+                if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy)
+                    && started.elapsed() < BUSY =>
+            {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            done => return done.map_err(|error| broken(shown, &error)),
+        }
+    }
+}
+
+fn known_format(shown: &str, connection: &Connection) -> Result<i64, DirectoryError> {
+    let format = connection
+        .pragma_query_value(None, "user_version", |row| row.get(0))
+        .map_err(|error| broken(shown, &error))?;
+    if format > FORMAT {
+        return Err(DirectoryError::Io(format!(
+            "{shown} is of format {format}, newer than this program knows ({FORMAT}): use the program that wrote it"
+        )));
+    }
+    Ok(format)
+}
+
 /// `state.db`, open.
 #[derive(Debug)]
 pub(crate) struct State {
@@ -32,66 +82,25 @@ pub(crate) struct State {
 
 impl State {
     pub(crate) fn open(path: &Path) -> Result<Self, DirectoryError> {
-        let shown = path.display().to_string();
-        make_private(path)
-            .map_err(|error| DirectoryError::Io(format!("cannot make {shown}: {error}")))?;
-        let connection = Connection::open(path).map_err(|error| broken(&shown, &error))?;
         let state = Self {
-            path: shown,
-            connection: Mutex::new(connection),
+            path: path.display().to_string(),
+            connection: Mutex::new(open_state(path)?),
         };
         state.prepare()?;
         Ok(state)
     }
-
     fn prepare(&self) -> Result<(), DirectoryError> {
         let mut connection = self.connection();
         let failed = |error| broken(&self.path, &error);
-        connection.busy_timeout(BUSY).map_err(failed)?;
-        // Before anything is written: a newer program's file stays as it is.
-        self.known_format(&connection)?;
-        self.use_wal(&connection)?;
-        connection
-            .pragma_update(None, "synchronous", "FULL")
-            .map_err(failed)?;
         // Immediate: two processes that start at once must not both find it empty.
         let change = connection
             .transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)
             .map_err(failed)?;
-        let format = self.known_format(&change)?;
+        let format = known_format(&self.path, &change)?;
         if format == 0 {
             change.execute_batch(SCHEMA).map_err(failed)?;
         }
         change.commit().map_err(failed)
-    }
-
-    /// SQLite does not wait for others while it changes the journal mode: so it is tried again.
-    fn use_wal(&self, connection: &Connection) -> Result<(), DirectoryError> {
-        let started = std::time::Instant::now();
-        loop {
-            match connection.pragma_update(None, "journal_mode", "WAL") {
-                Err(error)
-                    if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy)
-                        && started.elapsed() < BUSY =>
-                {
-                    std::thread::sleep(Duration::from_millis(10));
-                }
-                done => return done.map_err(|error| broken(&self.path, &error)),
-            }
-        }
-    }
-
-    fn known_format(&self, connection: &Connection) -> Result<i64, DirectoryError> {
-        let format = connection
-            .pragma_query_value(None, "user_version", |row| row.get(0))
-            .map_err(|error| broken(&self.path, &error))?;
-        if format > FORMAT {
-            return Err(DirectoryError::Io(format!(
-                "{} is of format {format}, newer than this program knows ({FORMAT}): use the program that wrote it",
-                self.path
-            )));
-        }
-        Ok(format)
     }
 
     fn connection(&self) -> MutexGuard<'_, Connection> {

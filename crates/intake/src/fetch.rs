@@ -8,7 +8,15 @@ mod account;
 mod error;
 pub mod limits;
 mod progress;
+mod run;
+mod state;
+mod world;
 
-pub use account::{Account, BoxFuture, CredentialError, CredentialSource, Keep, Target};
+pub use account::{
+    Account, BoxFuture, CredentialError, CredentialSource, Keep, OpenDestination, Target,
+};
 pub use error::{FetchError, Kind};
 pub use progress::{Action, Aside, Pause, PauseReason, Progress, Summary};
+pub use run::run;
+pub use state::{AccountStatus, State};
+pub use world::{RunOptions, World};

@@ -8,6 +8,8 @@ use std::sync::Arc;
 
 use restante_client::{Credentials, Mechanism, Server};
 
+use crate::destination::{self, Destination, DestinationError, Spec};
+
 /// A future that runs anywhere.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
@@ -148,16 +150,55 @@ impl FromStr for Keep {
             .or_else(|| text.strip_suffix("day"));
         days.and_then(|number| number.trim_end().parse().ok())
             .map(Self::Days)
-            .ok_or_else(|| {
-                format!("{text:?} is none of forever, N days, until-backed-up and none")
-            })
+            .ok_or_else(|| format!("{text:?} is none of forever, N days, until-backed-up and none"))
     }
 }
 
 /// Where an account's mail goes.
 #[derive(Debug, Clone)]
-#[non_exhaustive]
 pub enum Target {
     /// The mailbox of that name in our store; made if it is not there.
     Mailbox(String),
+    /// Somewhere else.
+    Elsewhere {
+        /// Names the destination in the ledger for ever.
+        name: String,
+        /// How to open it.
+        open: Arc<dyn OpenDestination>,
+    },
+}
+
+impl Target {
+    /// A destination by its address.
+    pub fn elsewhere(spec: Spec, options: destination::Options) -> Self {
+        Self::Elsewhere {
+            name: spec.to_string(),
+            open: Arc::new((spec, options)),
+        }
+    }
+
+    /// What the ledger calls it; no mailbox has such a name as a destination has.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Mailbox(name) | Self::Elsewhere { name, .. } => name,
+        }
+    }
+}
+
+/// Opens a destination, once for each session.
+pub trait OpenDestination: Send + Sync {
+    /// Makes the folder, or connects and logs in.
+    fn open(&self) -> BoxFuture<'_, Result<Box<dyn Destination>, DestinationError>>;
+}
+
+impl fmt::Debug for dyn OpenDestination {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("OpenDestination(…)")
+    }
+}
+
+impl OpenDestination for (Spec, destination::Options) {
+    fn open(&self) -> BoxFuture<'_, Result<Box<dyn Destination>, DestinationError>> {
+        Box::pin(destination::open(&self.0, self.1.clone()))
+    }
 }
