@@ -109,7 +109,7 @@ pub(super) fn is_there(connection: &Connection) -> rusqlite::Result<bool> {
     let version: i64 =
         connection.query_row("SELECT version FROM fetch_format", [], |row| row.get(0))?;
     if version > FORMAT {
-        return Err(rusqlite::Error::UserFunctionError(
+        return Err(rusqlite::Error::ToSqlConversionFailure(
             format!("fetching's tables are of format {version}, newer than this program knows ({FORMAT})")
                 .into(),
         ));
