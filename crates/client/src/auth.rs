@@ -1,9 +1,15 @@
 //! SASL mechanisms, and the choice among those offered.
 
+mod apop;
+mod choose;
+mod exchange;
 mod mechanism;
+mod scram;
 
 use restante_proto::Secret;
 
+pub(crate) use choose::{Attempt, Offer, choose};
+pub(crate) use exchange::{Exchange, ExchangeError};
 pub use mechanism::{Mechanism, UnknownMechanism};
 
 /// As whom to log in, with what, and how.

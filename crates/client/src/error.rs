@@ -6,6 +6,7 @@ use std::io;
 use restante_proto::client::ResponseCode;
 
 use crate::Mechanism;
+use crate::tls::hex;
 
 /// Why something could not be done. After any error but [`Error::Refused`] the connection is no use
 /// any more.
@@ -43,6 +44,8 @@ pub enum Error {
     Pin {
         /// The SHA-256 of the certificate that it showed.
         presented: [u8; 32],
+        /// The SHA-256 of the one pinned.
+        pinned: [u8; 32],
     },
     /// The server does not offer STLS, or refused it. Either it has none, or somebody on the way took
     /// it out; nothing secret was sent.
@@ -57,6 +60,10 @@ pub enum Error {
         offered: Vec<Box<str>>,
         /// What the account asks for.
         minimum: Option<Mechanism>,
+        /// The only one that the account takes.
+        only: Option<Mechanism>,
+        /// What stands in the way, and what to do.
+        advice: &'static str,
     },
     /// The server did not accept the login.
     LoginRefused {
@@ -115,29 +122,22 @@ impl fmt::Display for Error {
             Self::Limit(limit) => write!(f, "the server sends {limit}"),
             Self::Proxy(what) => write!(f, "proxy: {what}"),
             Self::Tls(what) => write!(f, "TLS: {what}"),
-            Self::Pin { presented } => {
-                f.write_str("the server's certificate is not the one pinned; its SHA-256 is ")?;
-                presented
-                    .iter()
-                    .try_for_each(|octet| write!(f, "{octet:02x}"))
-            }
+            Self::Pin { presented, pinned } => write!(
+                f,
+                "the server's certificate is not the one pinned: its SHA-256 is {} instead of {}",
+                hex(presented),
+                hex(pinned)
+            ),
             Self::StlsRefused(None) => f.write_str("the server does not offer STLS"),
             Self::StlsRefused(Some(reply)) => write!(f, "the server refused STLS: {reply}"),
             Self::Injected => f.write_str("bytes came ahead of the TLS handshake"),
             Self::Configuration(what) => f.write_str(what),
-            Self::NoMechanism { offered, minimum } => {
-                write!(
-                    f,
-                    "no way to log in: the server offers {}",
-                    offered.join(" ")
-                )?;
-                match minimum {
-                    Some(minimum) => {
-                        write!(f, ", the account asks for {} or better", minimum.name())
-                    }
-                    None => Ok(()),
-                }
-            }
+            Self::NoMechanism {
+                offered,
+                minimum,
+                only,
+                advice,
+            } => no_mechanism(f, offered, *minimum, *only, advice),
             Self::LoginRefused {
                 reply: Some(reply), ..
             } => write!(f, "login refused: {reply}"),
@@ -150,6 +150,26 @@ impl fmt::Display for Error {
             Self::Refused { command, reply } => write!(f, "{command} refused: {reply}"),
         }
     }
+}
+
+fn no_mechanism(
+    f: &mut fmt::Formatter<'_>,
+    offered: &[Box<str>],
+    minimum: Option<Mechanism>,
+    only: Option<Mechanism>,
+    advice: &str,
+) -> fmt::Result {
+    f.write_str("no way to log in: the server offers ")?;
+    f.write_str(&match offered {
+        [] => "nothing".to_owned(),
+        some => some.join(", "),
+    })?;
+    match (only, minimum) {
+        (Some(only), _) => write!(f, ", and only {only} is allowed")?,
+        (None, Some(minimum)) => write!(f, ", and nothing weaker than {minimum} is allowed")?,
+        (None, None) => {}
+    }
+    write!(f, "; {advice}")
 }
 
 impl std::error::Error for Error {

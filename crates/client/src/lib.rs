@@ -1,8 +1,10 @@
 //! An asynchronous POP3 client: dial, TLS, STLS, SASL, pipelined and streaming retrieval.
 
+#[allow(dead_code, unused_imports)] // until the connection uses it
 mod auth;
 mod capabilities;
 mod connection;
+#[allow(dead_code, unused_imports)] // until the connection uses it
 mod dial;
 mod error;
 pub mod limits;
@@ -10,7 +12,9 @@ mod listing;
 mod pipeline;
 mod server;
 mod session;
+#[allow(dead_code, unused_imports)] // until the connection uses it
 mod stream;
+#[allow(dead_code, unused_imports)] // until the connection uses it
 mod tls;
 
 pub use auth::{Credentials, Login, Mechanism, UnknownMechanism};

@@ -78,6 +78,25 @@ impl Place {
     pub fn unix(path: impl AsRef<Path>) -> Self {
         Self::Unix(path.as_ref().to_owned())
     }
+
+    /// The name that the server's certificate must bear, and that it is told (SNI, OAUTHBEARER).
+    pub(crate) fn host(&self) -> &str {
+        match self {
+            Self::Tcp { host, .. } => host,
+            #[cfg(unix)]
+            Self::Unix(_) => "localhost",
+        }
+    }
+
+    /// The TCP port.
+    #[allow(dead_code)] // until the connection uses it
+    pub(crate) const fn port(&self) -> Option<u16> {
+        match self {
+            Self::Tcp { port, .. } => Some(*port),
+            #[cfg(unix)]
+            Self::Unix(_) => None,
+        }
+    }
 }
 
 impl fmt::Display for Place {

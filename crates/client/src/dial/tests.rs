@@ -1,0 +1,1 @@
+//! Dialling real servers on loopback.
