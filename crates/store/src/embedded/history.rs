@@ -14,8 +14,7 @@ const MAILBOX: &str = "SELECT m.mailbox, m.name, m.release, m.count, m.octets, E
         SELECT 1 FROM views v WHERE v.mailbox = m.id AND v.name IS NOT NULL AND v.gone = 0)
     FROM mailboxes m WHERE m.removed_ms IS NULL AND m.name IS NOT NULL";
 
-pub(super) const MESSAGE: &str =
-    "SELECT m.unique_id, b.mailbox, m.size, m.octets, m.received, m.digest,
+const MESSAGE: &str = "SELECT m.unique_id, b.mailbox, m.size, m.octets, m.received, m.digest,
         m.account, m.remote, m.removed_ms, m.tombstone, b.erased, m.place
     FROM messages m JOIN mailboxes b ON b.id = m.mailbox";
 
@@ -85,7 +84,7 @@ pub(super) fn views(inner: &Inner, id: MailboxId) -> Result<Vec<ViewInfo>, Store
 }
 
 /// A message, and whether its mailbox was erased.
-pub(super) fn info(row: &Row<'_>) -> rusqlite::Result<(MessageInfo, bool)> {
+fn info(row: &Row<'_>) -> rusqlite::Result<(MessageInfo, bool)> {
     let account: Option<String> = row.get(6)?;
     let remote_id: Option<Vec<u8>> = row.get(7)?;
     let removed_ms: Option<i64> = row.get(8)?;

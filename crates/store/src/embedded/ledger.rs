@@ -12,17 +12,18 @@ use std::sync::Arc;
 
 use rusqlite::{CachedStatement, Connection, params};
 
-use super::history::{self, MESSAGE, info};
+use super::history;
 use super::index::sql;
 use super::record::Record;
 use super::writer::{Batch, submit};
 use super::{Inner, decide};
 use crate::limits::{INDEX_TRANSACTION_ROWS, LEDGER_INLINE_ENTRIES};
-use crate::{LedgerEntry, MailboxId, MessageInfo, Seen, StoreError, UniqueId};
+use crate::{LedgerEntry, MailboxId, MessageInfo, Seen, Source, StoreError, TombstoneId, UniqueId};
 
-/// Asks for single remote unique-ids of one account.
+/// Asks for single remote unique-ids of one account: a hundred thousand times in a run, so what is
+/// the same for all is bound once.
 struct Asker<'c> {
-    mailbox: i64,
+    id: MailboxId,
     account: &'c str,
     /// Removed at this time or before, a message is past restoring.
     oldest: u64,
@@ -34,28 +35,32 @@ struct Asker<'c> {
 impl<'c> Asker<'c> {
     fn new(
         c: &'c Connection,
-        mailbox: i64,
+        (id, mailbox): (MailboxId, i64),
         account: &'c str,
         oldest: u64,
     ) -> rusqlite::Result<Self> {
+        let ask = |query| -> rusqlite::Result<CachedStatement<'c>> {
+            let mut ask = c.prepare_cached(query)?;
+            ask.raw_bind_parameter(1, mailbox)?;
+            ask.raw_bind_parameter(2, account)?;
+            Ok(ask)
+        };
         Ok(Self {
-            mailbox,
+            id,
             account,
             oldest,
-            message: c.prepare_cached(&format!(
-                "{MESSAGE} WHERE m.mailbox = ?1 AND m.account = ?2 AND m.remote = ?3
-                 ORDER BY m.unique_id DESC"
-            ))?,
-            seen: c.prepare_cached(
-                "SELECT stamp, received FROM seen s
+            message: ask(
+                "SELECT unique_id, size, octets, received, digest, removed_ms, tombstone
+                 FROM messages WHERE mailbox = ?1 AND account = ?2 AND remote = ?3
+                 ORDER BY unique_id DESC",
+            )?,
+            seen: ask("SELECT stamp, received FROM seen s
                  WHERE mailbox = ?1 AND account = ?2 AND remote = ?3 AND NOT EXISTS (
                      SELECT 1 FROM forgotten f WHERE f.mailbox = ?1 AND f.account = ?2
                        AND f.remote = ?3 AND f.stamp = s.stamp)
-                 ORDER BY stamp DESC",
-            )?,
-            forgotten: c.prepare_cached(
-                "SELECT 1 FROM forgotten WHERE mailbox = ? AND account = ? AND remote = ? AND stamp = ?",
-            )?,
+                 ORDER BY stamp DESC")?,
+            forgotten: ask("SELECT 1 FROM forgotten
+                 WHERE mailbox = ?1 AND account = ?2 AND remote = ?3 AND stamp = ?4")?,
         })
     }
 
@@ -64,25 +69,45 @@ impl<'c> Asker<'c> {
     }
 
     fn is_forgotten(&mut self, remote_id: &[u8], stamp: &[u8; 16]) -> rusqlite::Result<bool> {
-        let asked = params![self.mailbox, self.account, remote_id, stamp];
-        self.forgotten.exists(asked)
+        self.forgotten.raw_bind_parameter(3, remote_id)?;
+        self.forgotten.raw_bind_parameter(4, stamp)?;
+        Ok(self.forgotten.raw_query().next()?.is_some())
     }
 
     /// The messages that were fetched under the remote unique-id, the youngest first.
     fn messages(&mut self, remote_id: &[u8]) -> rusqlite::Result<Vec<MessageInfo>> {
-        let asked = params![self.mailbox, self.account, remote_id];
-        self.message
-            .query_map(asked, |row| info(row).map(|found| found.0))?
-            .collect()
+        self.message.raw_bind_parameter(3, remote_id)?;
+        let (mut rows, mut all) = (self.message.raw_query(), Vec::new());
+        while let Some(row) = rows.next()? {
+            let removed_ms: Option<i64> = row.get(5)?;
+            let tombstone: Option<[u8; 16]> = row.get(6)?;
+            all.push(MessageInfo {
+                unique_id: UniqueId::from_bytes(row.get(0)?),
+                mailbox: self.id,
+                size: row.get::<_, i64>(1)? as u64,
+                octets: row.get::<_, i64>(2)? as u64,
+                received_ms: row.get::<_, i64>(3)? as u64,
+                digest: row.get(4)?,
+                source: Some(Source {
+                    account: self.account.to_owned(),
+                    remote_id: remote_id.to_vec(),
+                }),
+                removed: removed_ms
+                    .zip(tombstone)
+                    .map(|(at, tombstone)| (at as u64, TombstoneId::from_bytes(tombstone))),
+            });
+        }
+        Ok(all)
     }
 
     /// Stamps and times of its `Seen` records that were not forgotten, the youngest first.
     fn seen(&mut self, remote_id: &[u8]) -> rusqlite::Result<Vec<([u8; 16], u64)>> {
-        self.seen
-            .query_map(params![self.mailbox, self.account, remote_id], |row| {
-                Ok((row.get(0)?, row.get::<_, i64>(1)? as u64))
-            })?
-            .collect()
+        self.seen.raw_bind_parameter(3, remote_id)?;
+        let (mut rows, mut all) = (self.seen.raw_query(), Vec::new());
+        while let Some(row) = rows.next()? {
+            all.push((row.get(0)?, row.get::<_, i64>(1)? as u64));
+        }
+        Ok(all)
     }
 
     fn find(&mut self, remote_id: &[u8]) -> rusqlite::Result<Option<LedgerEntry>> {
@@ -91,9 +116,10 @@ impl<'c> Asker<'c> {
             received_ms,
             message,
         };
-        let messages = self.messages(remote_id)?;
-        if let Some(there) = messages.iter().find(|m| self.restorable(m)) {
-            return Ok(Some(entry(there.received_ms, Some(there.clone()))));
+        let mut messages = self.messages(remote_id)?;
+        if let Some(at) = messages.iter().position(|m| self.restorable(m)) {
+            let there = messages.swap_remove(at);
+            return Ok(Some(entry(there.received_ms, Some(there))));
         }
         for gone in messages {
             if !self.is_forgotten(remote_id, gone.unique_id.as_bytes())? {
@@ -147,7 +173,7 @@ fn find_now(
         let Some(row) = history::row_of(c, mailbox)? else {
             return Ok(None);
         };
-        let mut asker = Asker::new(c, row, account, oldest)?;
+        let mut asker = Asker::new(c, (mailbox, row), account, oldest)?;
         let all = remote_ids.iter().map(|id| asker.find(id));
         all.collect::<rusqlite::Result<Vec<_>>>().map(Some)
     })?;
@@ -182,7 +208,7 @@ fn page_now(
         let Some(row) = history::row_of(c, mailbox)? else {
             return Ok(None);
         };
-        let mut asker = Asker::new(c, row, account, oldest)?;
+        let mut asker = Asker::new(c, (mailbox, row), account, oldest)?;
         let mut page = Vec::new();
         let mut after = after.map(<[u8]>::to_vec);
         while page.len() < max {
@@ -283,7 +309,7 @@ fn decide_seen(batch: &mut Batch<'_, '_>, id: MailboxId, seen: &[Seen]) -> Resul
     for of_one in seen.chunk_by(|a, b| a.source.account == b.source.account) {
         let account = &of_one[0].source.account;
         let mut fresh = Vec::new();
-        let mut asker = Asker::new(c, row.id, account, oldest).map_err(sql)?;
+        let mut asker = Asker::new(c, (id, row.id), account, oldest).map_err(sql)?;
         for seen in of_one {
             let remote_id = &seen.source.remote_id;
             if asker.find(remote_id).map_err(sql)?.is_none() {
@@ -313,7 +339,7 @@ fn decide_forget(
     let row = decide::mailbox(c, id)?;
     let oldest = history::oldest(batch.inner);
     let mut pairs = Vec::new();
-    let mut asker = Asker::new(c, row.id, account, oldest).map_err(sql)?;
+    let mut asker = Asker::new(c, (id, row.id), account, oldest).map_err(sql)?;
     for remote_id in remote_ids {
         let stamps = asker.stamps(remote_id).map_err(sql)?;
         pairs.extend(stamps.into_iter().map(|stamp| (stamp, remote_id.clone())));

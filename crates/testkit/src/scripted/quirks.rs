@@ -160,7 +160,7 @@ pub struct Quirks {
     pub one_command_a_read: bool,
     /// When two commands come in one read, the connection is closed.
     pub closes_on_pipelining: bool,
-    /// The replies to two RETR that come together are exchanged, once in a session.
+    /// The replies to the first two commands after login that come together are exchanged.
     pub out_of_order: bool,
     /// Octets that come slowly.
     pub trickle: Option<Trickle>,

@@ -70,6 +70,13 @@ impl Session<'_> {
         }
         self.wire.reply(b"+OK scripted server ready\r\n").await?;
         while let Some(line) = self.next_line().await? {
+            let exchange = self.quirks.out_of_order && self.maildrop.is_some() && !self.exchanged;
+            if exchange && self.wire.is_waiting() {
+                self.exchanged = true;
+                if let Some(second) = self.next_line().await? {
+                    self.command(&second).await?;
+                }
+            }
             if self.command(&line).await? == Next::Close {
                 return Ok(());
             }
@@ -405,17 +412,6 @@ impl Session<'_> {
 
     /// RFC 1939 §5 RETR; state TRANSACTION.
     async fn retrieve(&mut self, number: &str) -> io::Result<Next> {
-        let waiting = self.wire.waiting().unwrap_or_default();
-        if self.quirks.out_of_order && !self.exchanged && verb_of(&waiting) == "RETR" {
-            self.exchanged = true;
-            if let Some(line) = self.next_line().await? {
-                self.send_message(line.get(5..).unwrap_or_default()).await?;
-            }
-        }
-        self.send_message(number).await
-    }
-
-    async fn send_message(&mut self, number: &str) -> io::Result<Next> {
         let Some((index, message)) = self.visible(number) else {
             return self.err("no such message").await;
         };

@@ -118,11 +118,9 @@ impl Wire {
         Ok(())
     }
 
-    /// The line after the next, if it is here already.
-    pub(super) fn waiting(&self) -> Option<String> {
-        let end = self.input.iter().position(|byte| *byte == b'\n')?;
-        let line = String::from_utf8_lossy(&self.input[..end]);
-        Some(line.trim_end().to_owned())
+    /// Whether another line is here already.
+    pub(super) fn is_waiting(&self) -> bool {
+        self.input.contains(&b'\n')
     }
 
     /// Sends a reply, or a part of one.
