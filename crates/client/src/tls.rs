@@ -100,7 +100,7 @@ pub(crate) fn sha256(bytes: &[u8]) -> [u8; 32] {
 }
 
 /// The cryptography chosen when this crate was built, or the process's default.
-fn provider() -> Result<Arc<CryptoProvider>, TlsError> {
+pub(crate) fn provider() -> Result<Arc<CryptoProvider>, TlsError> {
     #[cfg(feature = "aws-lc-rs")]
     return Ok(Arc::new(rustls::crypto::aws_lc_rs::default_provider()));
     #[cfg(all(feature = "ring", not(feature = "aws-lc-rs")))]
