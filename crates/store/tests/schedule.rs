@@ -15,14 +15,15 @@ use std::time::{Duration, Instant};
 
 use restante_store::embedded::{EmbeddedStore, Options};
 use restante_store::{
-    Access, DeletionSet, Delivery, MailStore, MailboxId, MessageFilter, Release, StoreError,
-    UniqueId, ViewId,
+    Access, DeletionSet, Delivery, MailStore, MailboxId, MessageFilter, Release, Seen, Source,
+    StoreError, UniqueId, ViewId,
 };
 use restante_testkit::exec::{block_on, collect_from, deliver, read_all, seal};
 use restante_testkit::{MemoryStore, corpus};
 
 const CHILD: &str = "RESTANTE_SCHEDULE_CHILD";
 const SHARED: &str = "shared";
+const ACCOUNT: &str = "account";
 
 type Number = u64;
 
@@ -49,6 +50,37 @@ fn number_of(bytes: &[u8]) -> Number {
         "the octets of message {number} differ"
     );
     number
+}
+
+fn remote_ids(numbers: &[Number]) -> Vec<Vec<u8>> {
+    let id = |number: &Number| number.to_string().into_bytes();
+    numbers.iter().map(id).collect()
+}
+
+fn seen(numbers: &[Number]) -> Vec<Seen> {
+    let one = |(remote_id, number): (Vec<u8>, &Number)| Seen {
+        source: Source {
+            account: ACCOUNT.to_owned(),
+            remote_id,
+        },
+        received_ms: *number,
+    };
+    remote_ids(numbers)
+        .into_iter()
+        .zip(numbers)
+        .map(one)
+        .collect()
+}
+
+fn ledger_of(store: &dyn MailStore, mailbox: MailboxId) -> BTreeSet<Number> {
+    let all = block_on(store.ledger(mailbox, ACCOUNT, None, usize::MAX / 4));
+    let number = |entry: restante_store::LedgerEntry| {
+        let text = String::from_utf8(entry.remote_id).expect("digits");
+        let number = text.parse().expect("a number");
+        assert_eq!((entry.received_ms, entry.message), (number, None));
+        number
+    };
+    all.expect("listed").into_iter().map(number).collect()
 }
 
 struct Chance(u64);
@@ -95,6 +127,8 @@ struct Worker {
     mine: BTreeMap<Number, (UniqueId, bool)>,
     /// What it deleted from the shared one.
     deleted: BTreeSet<Number>,
+    /// The ledger of its own mailbox.
+    seen: BTreeSet<Number>,
 }
 
 impl Worker {
@@ -114,11 +148,12 @@ impl Worker {
             next: process * 1_000_000,
             mine: BTreeMap::new(),
             deleted: BTreeSet::new(),
+            seen: BTreeSet::new(),
         }
     }
 
     fn step(&mut self, folder: &Path) {
-        match self.chance.of(20) {
+        match self.chance.of(23) {
             0..=7 => self.deliver(),
             8..=9 => self.delete_own(),
             10 => self.restore_own(),
@@ -127,6 +162,8 @@ impl Worker {
             14 if self.chance.of(4) == 0 => self.erase(),
             15 if self.chance.of(8) == 0 => self.store = open(folder, true),
             16..=17 => self.read_shared(),
+            18 => self.see(),
+            19 => self.forget(),
             _ => self.read_own(),
         }
     }
@@ -182,6 +219,27 @@ impl Worker {
             found.iter().eq(live.map(|(n, _)| n)),
             "its own mailbox is as it left it"
         );
+        assert_eq!(ledger_of(&self.store, self.own), self.seen);
+    }
+
+    fn see(&mut self) {
+        let count = 1 + self.chance.of(5) as u64;
+        let numbers: Vec<_> = (self.next..self.next + count).collect();
+        self.next += count;
+        self.journal.about_to("see", &self.own_name, &numbers);
+        block_on(self.store.record_seen(self.own, &seen(&numbers))).expect("recorded");
+        self.journal.done();
+        self.seen.extend(numbers);
+    }
+
+    fn forget(&mut self) {
+        let some = self.chance.of(3);
+        let numbers: Vec<_> = self.seen.iter().copied().skip(some).take(3).collect();
+        self.journal.about_to("forget", &self.own_name, &numbers);
+        let ids = remote_ids(&numbers);
+        block_on(self.store.forget_seen(self.own, ACCOUNT, &ids)).expect("forgotten");
+        self.journal.done();
+        self.seen.retain(|number| !numbers.contains(number));
     }
 
     fn read_shared(&self) {
@@ -325,6 +383,18 @@ impl Model {
             }
             return;
         }
+        match what {
+            "see" => {
+                block_on(self.store.record_seen(mailbox, &seen(numbers))).expect("recorded");
+                return;
+            }
+            "forget" => {
+                let ids = remote_ids(numbers);
+                let forgotten = block_on(self.store.forget_seen(mailbox, ACCOUNT, &ids));
+                return forgotten.expect("forgotten");
+            }
+            _ => {}
+        }
         // A message that only a killed process delivered may be met by others; the model lacks it.
         let known = numbers.iter().filter_map(|n| self.ids.get(n));
         let ids: Vec<_> = known.map(|(_, id)| *id).collect();
@@ -334,6 +404,19 @@ impl Model {
             other => panic!("no such operation: {other}"),
         }
         .expect("the model does it");
+    }
+
+    /// Of each mailbox what the ledger has seen, without what is open.
+    fn ledgers(&self, store: &dyn MailStore) -> BTreeMap<String, BTreeSet<Number>> {
+        let mut all = BTreeMap::new();
+        for mailbox in block_on(store.mailboxes()).expect("listed") {
+            let mut ledger = ledger_of(store, mailbox.id);
+            ledger.retain(|number| !self.open.contains(number));
+            if !ledger.is_empty() {
+                all.insert(mailbox.name, ledger);
+            }
+        }
+        all
     }
 
     /// Live and deleted messages of each mailbox, without those that are open.
@@ -387,6 +470,9 @@ fn check(folder: &Path, at_least: usize) {
         "the index is what a rebuild says"
     );
     assert!(model.state(&store) == expected, "and after the rebuild");
+    let ledgers = model.ledgers(&model.store);
+    assert!(!ledgers.is_empty());
+    assert_eq!(model.ledgers(&store), ledgers);
 }
 
 #[test]
