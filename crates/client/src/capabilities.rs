@@ -1,5 +1,28 @@
 //! What a server says that it can do: RFC 2449 §6.
 
+use restante_proto::client::{Command, Event};
+
+use crate::Error;
+use crate::link::{Link, refused};
+
+/// RFC 2449 §5 CAPA; state AUTHORIZATION or TRANSACTION. A server that refuses it says nothing.
+pub(crate) async fn ask(link: &mut Link) -> Result<Capabilities, Error> {
+    match link.ask(&Command::Capa).await {
+        Ok(_) => {}
+        Err(Error::Refused { .. }) => return Ok(Capabilities::unknown()),
+        Err(error) => return Err(error),
+    }
+    let mut lines = Vec::new();
+    loop {
+        link.advance().await?;
+        match link.event()? {
+            Event::Capability(line) => lines.push(String::from_utf8_lossy(line).into()),
+            Event::End(_) => return Ok(Capabilities::of(lines)),
+            other => return Err(refused(&other)),
+        }
+    }
+}
+
 /// The answer to CAPA.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Capabilities {
@@ -14,6 +37,10 @@ impl Capabilities {
             known: true,
             lines: lines.into_iter().map(Into::into).collect(),
         }
+    }
+
+    pub(crate) const fn of(lines: Vec<Box<str>>) -> Self {
+        Self { known: true, lines }
     }
 
     /// Of a server that does not know CAPA: nothing is said either way.

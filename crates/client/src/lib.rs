@@ -8,6 +8,7 @@ mod connection;
 mod dial;
 mod error;
 pub mod limits;
+mod link;
 mod listing;
 mod pipeline;
 mod server;

@@ -46,3 +46,15 @@ pub const SERVER_HELLO_OCTETS: usize = 16 * 1_024;
 pub const ROOTS_KEPT: Duration = Duration::from_secs(3_600);
 
 const _: () = assert!(SCRAM_MIN_ITERATIONS < SCRAM_MAX_ITERATIONS);
+/// The silence after which a lone dot on a line of bare LF is taken for the end of a message, from a
+/// server whose line ends are otherwise CRLF (see [`restante_proto::client`]). Long enough for a lost
+/// packet to come again, short enough for a few messages.
+pub const QUIET_END: Duration = Duration::from_secs(2);
+
+/// Challenges of one login. No mechanism has more than four; a server that goes on is cut short.
+pub const CHALLENGES: usize = 16;
+
+/// How long a connection is given to close in due form after QUIT's reply.
+pub const FAREWELL: Duration = Duration::from_secs(1);
+
+const _: () = assert!(CHUNK_OCTETS == restante_proto::limits::INPUT_OCTETS);
