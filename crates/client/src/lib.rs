@@ -1,10 +1,8 @@
 //! An asynchronous POP3 client: dial, TLS, STLS, SASL, pipelined and streaming retrieval.
 
-#[allow(dead_code, unused_imports)] // until the connection uses it
 mod auth;
 mod capabilities;
 mod connection;
-#[allow(dead_code, unused_imports)] // until the connection uses it
 mod dial;
 mod error;
 pub mod limits;
@@ -13,9 +11,7 @@ mod listing;
 mod pipeline;
 mod server;
 mod session;
-#[allow(dead_code, unused_imports)] // until the connection uses it
 mod stream;
-#[allow(dead_code, unused_imports)] // until the connection uses it
 mod tls;
 
 pub use auth::{Credentials, Login, Mechanism, UnknownMechanism};

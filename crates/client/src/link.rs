@@ -154,9 +154,7 @@ impl Link {
 
     /// The event that [`Link::advance`] came to.
     pub(crate) fn event(&self) -> Result<proto::Event<'_>, Error> {
-        self.proto
-            .event()
-            .ok_or(Error::Closed { outstanding: 0 })
+        self.proto.event().ok_or(Error::Closed { outstanding: 0 })
     }
 
     /// Writes what is to be written and reads what there is, until either makes progress.
@@ -291,9 +289,7 @@ impl Link {
 
     /// Takes leave of the transport; nobody waits long for that.
     pub(crate) async fn close(mut self) {
-        let farewell = async {
-            on_wire!(&mut self.wire, wire => wire.shutdown().await)
-        };
+        let farewell = async { on_wire!(&mut self.wire, wire => wire.shutdown().await) };
         // Everything that mattered was said before.
         let _ = timeout(FAREWELL, farewell).await;
     }
@@ -321,7 +317,10 @@ impl From<proto::Reply<'_>> for Reply {
         };
         Self {
             code: reply.code,
-            text: String::from_utf8_lossy(reply.text).chars().map(shown).collect(),
+            text: String::from_utf8_lossy(reply.text)
+                .chars()
+                .map(shown)
+                .collect(),
         }
     }
 }

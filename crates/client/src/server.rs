@@ -89,7 +89,6 @@ impl Place {
     }
 
     /// The TCP port.
-    #[allow(dead_code)] // until the connection uses it
     pub(crate) const fn port(&self) -> Option<u16> {
         match self {
             Self::Tcp { port, .. } => Some(*port),

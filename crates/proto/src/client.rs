@@ -35,7 +35,7 @@ mod limit;
 mod listing;
 mod reply;
 
-pub use command::{Asked, BadArgument, Command};
+pub use command::{Asked, BadArgument, Command, goes_along};
 pub use limit::{Fault, Limit};
 pub use reply::{Reply, ResponseCode};
 

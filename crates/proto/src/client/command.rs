@@ -218,9 +218,10 @@ impl Command<'_> {
     }
 }
 
-/// Whether an initial response fits the line of its AUTH command: RFC 5034 §4 counts the whole line,
-/// CRLF included, against the 255 octets of RFC 2449 §4.
-pub(super) fn goes_along(mechanism: &str, initial: &[u8]) -> bool {
+/// Whether [`Command::Auth`] sends an initial response along: RFC 5034 §4 counts the whole line, CRLF
+/// included, against the 255 octets of RFC 2449 §4. One that does not fit is the answer to the first
+/// challenge, which is then empty.
+pub fn goes_along(mechanism: &str, initial: &[u8]) -> bool {
     let octets = base64_octets(initial.len()).max(1);
     "AUTH ".len() + mechanism.len() + 1 + octets + 2 <= COMMAND_LINE_OCTETS
 }
