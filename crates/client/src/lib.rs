@@ -1,4 +1,4 @@
-//! An asynchronous POP3 client: dial, TLS, STLS, SASL, pipelined and streaming retrieval.
+#![doc = include_str!("../README.md")]
 
 mod auth;
 mod capabilities;

@@ -1,8 +1,4 @@
-//! POP3, both ends, without I/O: bytes and `now` in, effects out.
-//!
-//! [`server::Session`] is the server's end of one connection; [`dot`] carries message bodies in
-//! either direction. There are no sockets, no files and no clock here: whoever drives a session
-//! reads and writes, keeps the time and asks the store.
+#![doc = include_str!("../README.md")]
 
 pub mod client;
 mod command;
