@@ -6,6 +6,7 @@
 
 mod account;
 mod error;
+mod keeper;
 pub mod limits;
 mod progress;
 mod run;
