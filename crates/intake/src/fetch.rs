@@ -8,6 +8,7 @@ mod account;
 mod error;
 mod keeper;
 pub mod limits;
+mod lock;
 mod progress;
 mod run;
 mod state;
