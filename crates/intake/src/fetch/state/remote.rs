@@ -1,10 +1,13 @@
 //! Of each remote unique-id: what the ledger in the store does not say, and the whole ledger of
 //! destinations that are not our store.
 
+use std::collections::HashMap;
+
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::account::{aside, signed, unsigned};
 use super::{State, failed};
+use crate::fetch::limits::RECOGNISE;
 use crate::fetch::{Aside, FetchError};
 
 /// A line of the ledger of a destination that is not our store.
@@ -119,20 +122,45 @@ impl Remote<'_> {
         read().map_err(|error| failed(&error))
     }
 
-    /// The id that vanished with a message of that digest.
-    pub(in crate::fetch) fn vanished_digest(self, digest: &[u8; 32]) -> Outcome<Option<Vec<u8>>> {
+    /// Ids that have vanished and whose messages' digests are known, the latest first.
+    pub(in crate::fetch) fn vanished_ids(self, max: usize) -> Outcome<Vec<Vec<u8>>> {
         let connection = self.state.connection();
-        let found = connection
-            .prepare_cached(
+        let read = || {
+            let mut statement = connection.prepare_cached(
                 "SELECT remote FROM fetch_vanished
-                 WHERE account = ?1 AND target = ?2 AND digest = ?3 LIMIT 1",
-            )
-            .and_then(|mut statement| {
-                statement
-                    .query_row(params![self.account, self.target, digest], |row| row.get(0))
-                    .optional()
-            });
-        found.map_err(|error| failed(&error))
+                 WHERE account = ?1 AND target = ?2 AND digest IS NOT NULL
+                 ORDER BY since_ms DESC LIMIT ?3",
+            )?;
+            let max = i64::try_from(max).unwrap_or(i64::MAX);
+            let rows =
+                statement.query_map(params![self.account, self.target, max], |row| row.get(0))?;
+            rows.collect::<rusqlite::Result<Vec<_>>>()
+        };
+        read().map_err(|error| failed(&error))
+    }
+
+    /// The ids that vanished, by the digests of their messages.
+    pub(in crate::fetch) fn vanished_by_digest(self) -> Outcome<HashMap<[u8; 32], Vec<u8>>> {
+        let connection = self.state.connection();
+        let read = || {
+            let mut statement = connection.prepare_cached(
+                "SELECT digest, remote FROM fetch_vanished
+                 WHERE account = ?1 AND target = ?2 AND digest IS NOT NULL
+                 ORDER BY since_ms DESC LIMIT ?3",
+            )?;
+            let values = params![self.account, self.target, RECOGNISE as i64];
+            let rows = statement.query_map(values, |row| Ok((row.get(0)?, row.get(1)?)))?;
+            rows.collect::<rusqlite::Result<HashMap<_, _>>>()
+        };
+        read().map_err(|error| failed(&error))
+    }
+
+    /// Ids of messages of which there is only the header.
+    pub(in crate::fetch) fn headers(self) -> Outcome<Vec<Vec<u8>>> {
+        self.ids(
+            "SELECT remote FROM fetch_header WHERE account = ?1 AND target = ?2",
+            0,
+        )
     }
 
     /// Notes ids that are listed no more; those noted already keep their time.
@@ -275,20 +303,6 @@ impl Remote<'_> {
             }
             Ok(())
         })
-    }
-
-    /// Whether the header of a message too large is there already.
-    pub(in crate::fetch) fn has_header(self, id: &[u8]) -> Outcome<bool> {
-        let connection = self.state.connection();
-        let found = connection
-            .prepare_cached(
-                "SELECT EXISTS (SELECT 1 FROM fetch_header
-                 WHERE account = ?1 AND target = ?2 AND remote = ?3)",
-            )
-            .and_then(|mut statement| {
-                statement.query_row(params![self.account, self.target, id], |row| row.get(0))
-            });
-        found.map_err(|error| failed(&error))
     }
 
     pub(in crate::fetch) fn put_header(
