@@ -4,7 +4,7 @@ mod retrieve;
 
 use std::collections::{HashMap, HashSet};
 
-use restante_client::{Closing, Error, Event, Login, Pipeline, Request, Session, Window, connect};
+use restante_client::{Closing, Error, Login, Pipeline, Session, Window, connect};
 
 use super::ledger::{Books, Known, Ledger};
 use super::limits::{LOOK_UP, RECOGNISE, WORK_MESSAGES};
@@ -13,8 +13,8 @@ use super::reply::{credentials_failed, pause_of};
 use super::state::{Facts, Vanished};
 use super::survey::{Judge, Survey, survey};
 use super::{
-    Account, Action, FetchError, Keep, Kind, Pause, PauseReason, Progress, RunOptions, Summary,
-    World, identify, policy,
+    Account, Action, FetchError, Kind, Pause, PauseReason, Progress, RunOptions, Summary, World,
+    identify, policy,
 };
 
 /// Why a session ended before its work was done.
@@ -142,11 +142,12 @@ impl Run<'_> {
     /// expired or a person mistyped; the same ones are not sent twice.
     async fn log_in(&mut self) -> Result<Session, Broken> {
         let source = &self.account.credentials;
-        let mut before = None;
+        let mut refused = None;
+        let mut again = false;
         loop {
-            let asked = source.get(before.is_some()).await;
+            let asked = source.get(again).await;
             let credentials = asked.map_err(|error| credentials_failed(&error))?;
-            if let Some((error, last)) = before
+            if let Some((error, last)) = refused.take()
                 && super::reply::same(&credentials, &last)
             {
                 return Err(self.closed_out(error, None));
@@ -167,17 +168,18 @@ impl Run<'_> {
             };
             match connection.login(&login).await {
                 Ok(session) => return Ok(session),
-                Err(error @ Error::LoginRefused { .. })
-                    if before_is_none(&before)
-                        && error
-                            .reply()
-                            .is_none_or(|r| pause_of(r, delay, self.now_ms).is_none()) =>
-                {
-                    before = Some((error, credentials));
+                Err(error @ Error::LoginRefused { .. }) if !again && !self.waits(&error) => {
+                    refused = Some((error, credentials));
+                    again = true;
                 }
                 Err(error) => return Err(self.closed_out(error, delay)),
             }
         }
+    }
+
+    fn waits(&self, error: &Error) -> bool {
+        let reply = error.reply();
+        reply.is_some_and(|reply| pause_of(reply, None, self.now_ms).is_some())
     }
 
     /// A refusal to let us in may be a wait.
@@ -548,10 +550,6 @@ impl Run<'_> {
         self.summary.set_aside.push(aside);
         Ok(())
     }
-}
-
-const fn before_is_none<T>(before: &Option<T>) -> bool {
-    before.is_none()
 }
 
 /// A duration in milliseconds.

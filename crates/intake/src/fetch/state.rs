@@ -13,6 +13,7 @@ mod account;
 mod remote;
 mod schema;
 
+pub(super) use account::Facts;
 pub(super) use remote::{Remote, Stored, Vanished};
 
 /// What is remembered of accounts. Every method may be called from any thread, and waits for the

@@ -124,7 +124,7 @@ impl Run<'_> {
         }
         if let Some(keeper) = keeper.take() {
             let kept = keeper.finish().await.map_err(target_failed)?;
-            self.kept(&mut flow, kept, Some(&mut pipeline))?;
+            self.kept(&mut flow, kept, Some(&mut pipeline)).await?;
         }
         // What is left now are deletions.
         if let Err(broken) = self.pump(&mut pipeline, &mut flow, &mut None).await {
@@ -213,7 +213,7 @@ impl Run<'_> {
                 biased;
                 kept = kept => {
                     let kept = kept.map_err(target_failed)?;
-                    self.kept(flow, kept, Some(pipeline))?;
+                    self.kept(flow, kept, Some(pipeline)).await?;
                 }
                 event = pipeline.next() => match event.map_err(Broken::Client)? {
                     Some(event) => self.event(event, flow, keeper).await?,
@@ -362,7 +362,7 @@ impl Run<'_> {
     }
 
     /// What the keeper says is durable: the ledger elsewhere learns it, then DELE may go out.
-    fn kept(
+    async fn kept(
         &mut self,
         flow: &mut Flow,
         kept: Vec<Kept>,
@@ -405,7 +405,7 @@ impl Run<'_> {
             }
         }
         self.ledger.remote.put_stored(&lines)?;
-        self.remember_twins(&twins)?;
+        self.remember_twins(&twins).await?;
         self.count(&whole, flow)?;
         for (at, as_what) in whole {
             let item = &flow.items[at];
@@ -447,7 +447,7 @@ impl Run<'_> {
     }
 
     /// Ids whose bodies are archived under ids that have vanished: seen from now on.
-    fn remember_twins(&mut self, twins: &[(Vec<u8>, [u8; 32])]) -> Result<(), FetchError> {
+    async fn remember_twins(&mut self, twins: &[(Vec<u8>, [u8; 32])]) -> Result<(), FetchError> {
         if twins.is_empty() {
             return Ok(());
         }
@@ -461,7 +461,7 @@ impl Run<'_> {
             .iter()
             .map(|(id, _)| (id.clone(), self.now_ms))
             .collect();
-        pollster::block_on(self.ledger.record_seen(&seen))
+        self.ledger.record_seen(&seen).await
     }
 
     /// Counts what was downloaded today, and ids that are in use again.
@@ -501,7 +501,7 @@ impl Run<'_> {
         if let Some(mut keeper) = keeper {
             let _gone_too = keeper.abandon().await;
             let kept = keeper.finish().await.map_err(target_failed)?;
-            self.kept(flow, kept, None)?;
+            self.kept(flow, kept, None).await?;
         }
         self.settle(flow)?;
         let Broken::Client(error) = broken else {
