@@ -129,16 +129,24 @@ impl World {
     }
 
     /// What `oauth_proof.rs` has to know, a line each.
-    fn words(&self) -> String {
-        let certificate = self.folder.path().join("certificate.pem");
+    fn words(&self) -> Fallible<String> {
         let person = self::folder().join("person.mjs");
-        format!(
+        let mut openssl = Command::new("openssl");
+        openssl
+            .args(["x509", "-noout", "-fingerprint", "-sha256", "-in"])
+            .arg(self.folder.path().join("certificate.pem"));
+        let said = run(&mut openssl, b"", Duration::from_secs(30))?.ok("openssl x509")?;
+        let said = String::from_utf8(said.out)?;
+        let Some((_, pin)) = said.trim().split_once('=') else {
+            return fail("openssl x509 tells no fingerprint");
+        };
+        Ok(format!(
             "http://127.0.0.1:{}/\n{}\n{}\n{}\n{TOKEN_SECONDS}",
             self.port,
             self.pop3s,
-            certificate.display(),
+            pin,
             person.display()
-        )
+        ))
     }
 }
 
@@ -175,7 +183,7 @@ fn one(test: &str, world: &World) -> Fallible<()> {
     cargo
         .args(["test", "--quiet", "--locked", "-p", "restante-intake"])
         .args(["--test", "oauth_proof", "--", "--exact", test])
-        .env("RESTANTE_TEST_OAUTH_PROOF", world.words())
+        .env("RESTANTE_TEST_OAUTH_PROOF", world.words()?)
         .current_dir(workspace());
     let said = run(&mut cargo, b"", LIMIT)?;
     let out = String::from_utf8_lossy(&said.out).into_owned();

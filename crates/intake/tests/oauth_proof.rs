@@ -17,8 +17,8 @@ use restante_intake::oauth::{OAuthAccount, OAuthError, OAuthProvider, Prompt, li
 use restante_proto::Secret;
 use url::Url;
 
-/// Four words: the authorization server's address, Dovecot's port, its certificate, and the script
-/// that plays the person.
+/// Five lines: the authorization server's address, Dovecot's port, the SHA-256 of its certificate, the
+/// script that plays the person, and how many seconds an access token lives.
 const VARIABLE: &str = "RESTANTE_TEST_OAUTH_PROOF";
 
 /// Who logs in, at both servers.
@@ -27,7 +27,7 @@ const USER: &str = "ann";
 struct World {
     server: Url,
     pop3s: u16,
-    certificate: PathBuf,
+    pin: [u8; 32],
     person: PathBuf,
     /// How long an access token lives there.
     life: Duration,
@@ -44,7 +44,7 @@ impl World {
         Some(Self {
             server: Url::parse(words[0]).unwrap(),
             pop3s: words[1].parse().unwrap(),
-            certificate: words[2].into(),
+            pin: pin(words[2]),
             person: words[3].into(),
             life: Duration::from_secs(words[4].parse().unwrap()),
             data: tempfile::tempdir().unwrap(),
@@ -81,7 +81,7 @@ impl World {
     async fn collect(&self, token: &Secret, mechanism: Mechanism) -> Result<u64, Error> {
         let place = Place::tcp("127.0.0.1", self.pop3s);
         let mut server = Server::new(place, Security::ImplicitTls);
-        server.tls.ca_file = Some(self.certificate.clone());
+        server.tls.pin_sha256 = Some(self.pin);
         let mut login = Login::new(USER, Credentials::Token(token.clone()));
         login.only = Some(mechanism);
         let mut session = connect(&server).await?.login(&login).await?;
@@ -96,6 +96,13 @@ impl World {
         let answer = request.send().await.unwrap();
         (answer.status().as_u16(), answer.text().await.unwrap())
     }
+}
+
+/// As `openssl x509 -fingerprint` writes it: `AB:CD:…`.
+fn pin(text: &str) -> [u8; 32] {
+    let octets = text.split(':').map(|two| u8::from_str_radix(two, 16));
+    let octets: Vec<u8> = octets.map(Result::unwrap).collect();
+    octets.try_into().unwrap()
 }
 
 /// The refresh token on disk.
