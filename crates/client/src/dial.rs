@@ -14,9 +14,13 @@ use crate::limits::{ADDRESSES, NEXT_ADDRESS};
 use crate::server::{Place, Security, Server, Socks5};
 use crate::stream::{Plain, Stream};
 
-/// A stream to the server, with TLS in place if it is implicit. With [`Security::Stls`] it is still in
-/// the clear.
-pub(crate) async fn dial(server: &Server) -> Result<Stream, Error> {
+/// A stream to the server, with TLS in place if it is implicit; nothing has been read from it. With
+/// [`Security::Stls`] it is still in the clear, and [`Stream::start_tls`] is the caller's to call. Who wants
+/// POP3 rather than bytes calls [`connect`](crate::connect).
+///
+/// # Errors
+/// As [`Error`] has them for networks, proxies, time and TLS.
+pub async fn dial(server: &Server) -> Result<Stream, Error> {
     let plain = match (&server.place, &server.proxy) {
         (Place::Tcp { host, port }, None) => Plain::Tcp(tcp(host, *port, server.timeout).await?),
         (Place::Tcp { host, port }, Some(proxy)) => {

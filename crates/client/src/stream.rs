@@ -15,7 +15,7 @@ use crate::tls::{self, TlsFacts, TlsStream};
 
 /// The bytes to and from a server.
 #[derive(Debug)]
-pub(crate) struct Stream {
+pub struct Stream {
     inner: Inner,
     facts: Option<Box<TlsFacts>>,
 }
@@ -43,13 +43,16 @@ impl Stream {
     }
 
     /// What the handshake came to, once there was one.
-    pub(crate) fn tls(&self) -> Option<&TlsFacts> {
+    pub fn tls(&self) -> Option<&TlsFacts> {
         self.facts.as_deref()
     }
 
     /// The TLS handshake, within the server's timeout as a whole. Whoever calls this after STLS has
     /// made sure that nothing was read beyond the `+OK` (RFC 2595 §4).
-    pub(crate) async fn start_tls(self, server: &Server) -> Result<Self, Error> {
+    ///
+    /// # Errors
+    /// When time runs out, the handshake fails, or the certificate is not to be trusted.
+    pub async fn start_tls(self, server: &Server) -> Result<Self, Error> {
         let Inner::Plain(plain) = self.inner else {
             return Err(Error::Configuration("TLS is in place already".into()));
         };

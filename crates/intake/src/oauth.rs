@@ -15,7 +15,6 @@ pub mod limits;
 mod listener;
 mod loopback;
 mod provider;
-mod source;
 mod tokens;
 
 pub use account::{LoggedIn, OAuthAccount, TokenState};
