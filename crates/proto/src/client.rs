@@ -31,11 +31,13 @@
 //!   bodies with bare LF.
 
 mod command;
+mod event;
 mod limit;
 mod listing;
 mod reply;
 
 pub use command::{Asked, BadArgument, Command, goes_along};
+pub use event::Event;
 pub use limit::{Fault, Limit};
 pub use reply::{Reply, ResponseCode};
 
@@ -54,46 +56,6 @@ use crate::limits::{
     REPLY_LINE_OCTETS,
 };
 use reply::Status;
-
-/// What has come in.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Event<'a> {
-    /// `+OK`. For CAPA, LIST, UIDL, RETR and TOP the lines follow, and then [`Event::End`]; any other
-    /// command is done. STAT and the listings of one message have events of their own.
-    Positive(Asked, Reply<'a>),
-    /// `-ERR`: the command is done.
-    Negative(Asked, Reply<'a>),
-    /// AUTH goes on: answer with [`Session::respond`] or [`Session::cancel`]. The challenge is no longer
-    /// Base64.
-    Challenge(&'a [u8]),
-    /// A line of CAPA.
-    Capability(&'a [u8]),
-    /// STAT's answer.
-    Totals {
-        /// Messages.
-        count: u64,
-        /// Octets.
-        octets: u64,
-    },
-    /// A line of LIST, or the answer to LIST of one message.
-    Scan {
-        /// The message-number.
-        number: u64,
-        /// Octets.
-        octets: u64,
-    },
-    /// A line of UIDL, or the answer to UIDL of one message.
-    UniqueId {
-        /// The message-number.
-        number: u64,
-        /// The unique-id.
-        id: &'a [u8],
-    },
-    /// More of a message: without dot-stuffing, line ends as they were sent.
-    Chunk(&'a [u8]),
-    /// The listing or message is complete.
-    End(Asked),
-}
 
 /// The last event, by places in the buffers.
 #[derive(Debug, Clone)]
