@@ -27,6 +27,7 @@ mod fetch;
 mod interop;
 mod lmtp;
 mod mail;
+mod oauth;
 mod pop;
 mod process;
 mod program;
@@ -56,7 +57,7 @@ const USAGE: &str = "\
 cargo xtask setup                  install what the tests need, or say what to type
 cargo xtask test [--quick] [STEP]… fmt, clippy, deny, docs, tests, then the program against the world
                                    --quick: fewer messages, kills and sessions
-                                   STEP: fmt clippy deny docs tests interop fetch crash abuse
+                                   STEP: fmt clippy deny docs tests oauth interop fetch crash abuse
 cargo xtask bench server [--runs N] [--only ROW]… [--quick] [--write]
                                    ours beside Dovecot and a null server; --write: docs/benchmarks.md
 cargo xtask bench fetch [--runs N] [--only ROW]… [--quick] [--write]

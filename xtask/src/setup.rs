@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use crate::{Fallible, courier, fail, target_folder};
+use crate::{Fallible, courier, fail, oauth, target_folder};
 
 /// cargo-deny: this version reads our lock file and edition.
 const DENY_VERSION: &str = "0.20.2";
@@ -32,6 +32,8 @@ const PACKAGES: &[(&str, &str)] = &[
     ("python3", "/usr/bin/python3"),
     ("strace", "/usr/bin/strace"),
     ("bsdutils", "/usr/bin/script"),
+    ("nodejs", "node"),
+    ("npm", "npm"),
     ("git", "git"),
     ("gcc", "cc"),
     ("pkg-config", "pkg-config"),
@@ -41,6 +43,7 @@ const PACKAGES: &[(&str, &str)] = &[
 pub(crate) fn run() -> Fallible<()> {
     packages()?;
     courier::unpack()?;
+    oauth::install()?;
     components()?;
     deny()?;
     Ok(())

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use crate::tally::{Cases, Tally};
-use crate::{Fallible, abuse, crash, fail, fetch, interop, setup, target_folder, workspace};
+use crate::{Fallible, abuse, crash, fail, fetch, interop, oauth, setup, target_folder, workspace};
 
 /// What was asked for.
 #[derive(Debug)]
@@ -16,7 +16,8 @@ pub(crate) struct Plan {
 }
 
 const STEPS: &[&str] = &[
-    "fmt", "clippy", "deny", "docs", "tests", "interop", "fetch", "crash", "abuse", "control",
+    "fmt", "clippy", "deny", "docs", "tests", "oauth", "interop", "fetch", "crash", "abuse",
+    "control",
 ];
 
 impl Plan {
@@ -84,6 +85,9 @@ pub(crate) fn test(words: &[&str]) -> Fallible<bool> {
     }
     if plan.wants("tests") {
         tally.suite("tests", cargo_test);
+    }
+    if plan.wants("oauth") {
+        tally.suite("oauth", oauth::run_all);
     }
     if plan.only.iter().any(|step| step == "control") {
         tally.suite("control", |cases| interop::control(plan.quick, cases));

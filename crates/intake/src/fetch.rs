@@ -6,10 +6,19 @@
 
 mod account;
 mod error;
+mod identify;
+mod keeper;
+mod ledger;
 pub mod limits;
+mod lock;
+mod plan;
+mod policy;
 mod progress;
+mod reply;
 mod run;
+mod session;
 mod state;
+mod survey;
 mod world;
 
 pub use account::{

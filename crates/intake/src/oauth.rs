@@ -15,6 +15,7 @@ pub mod limits;
 mod listener;
 mod loopback;
 mod provider;
+mod source;
 mod tokens;
 
 pub use account::{LoggedIn, OAuthAccount, TokenState};

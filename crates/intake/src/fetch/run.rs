@@ -1,6 +1,17 @@
 //! One fetch of one account: sessions, until the work is done.
 
-use super::{Account, FetchError, Kind, Progress, RunOptions, Summary, World};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use restante_client::{Error, Window};
+use restante_store::{MailStore, MailboxId, Release};
+
+use super::ledger::{Books, Ledger, store_failed};
+use super::limits::{DEPTH_ONE, FRUITLESS, RECONNECT, SESSIONS, VANISHED};
+use super::reply::{client_failed, may_pass};
+use super::session::{Broken, Run, millis};
+use super::{Account, FetchError, Kind, Pause, Progress, RunOptions, Summary, Target, World};
 
 /// Fetches an account. What it comes to is noted in the state, unless it is a dry run.
 ///
@@ -12,7 +23,192 @@ pub async fn run(
     options: &RunOptions,
     progress: &mut (dyn FnMut(Progress<'_>) + Send),
 ) -> Result<Summary, FetchError> {
-    let _ = (world, options, progress);
-    let name = &account.name;
-    Err(FetchError::new(Kind::Temporary, format!("{name}: not yet")))
+    let now_ms = now_ms();
+    if options.dry_run {
+        let books = books(account, world, false).await?;
+        let mut run = start(account, world, options, progress, books, now_ms)?;
+        return run.sessions().await.map(|()| run.summary);
+    }
+    let _lock = world.state.lock(&account.name)?;
+    if let Some(pause) = waits(account, world, options, now_ms)? {
+        return Ok(Summary {
+            pause: Some(pause),
+            ..Summary::default()
+        });
+    }
+    let target = account.target.name();
+    let facts = world.state.facts(&account.name, target)?;
+    world.state.begin(&account.name, target, now_ms)?;
+    let (summary, outcome) = match books(account, world, true).await {
+        Err(error) => (Summary::default(), Err(error)),
+        Ok(books) => {
+            let mut run = start(account, world, options, progress, books, now_ms)?;
+            run.facts = facts;
+            let outcome = run.sessions().await;
+            (run.summary, outcome)
+        }
+    };
+    let error = outcome.as_ref().err();
+    world
+        .state
+        .ended(&account.name, self::now_ms(), &summary, error)?;
+    outcome.map(|()| summary)
+}
+
+fn start<'a>(
+    account: &'a Account,
+    world: &'a World,
+    options: &'a RunOptions,
+    progress: &'a mut (dyn FnMut(Progress<'_>) + Send),
+    books: Books,
+    now_ms: u64,
+) -> Result<Run<'a>, FetchError> {
+    let target = account.target.name();
+    Ok(Run {
+        account,
+        world,
+        options,
+        progress,
+        ledger: Ledger {
+            account: &account.name,
+            remote: world.state.remote(&account.name, target),
+            books,
+            horizon_ms: now_ms.saturating_sub(millis(VANISHED)),
+        },
+        facts: world.state.facts(&account.name, target)?,
+        now_ms,
+        summary: Summary::default(),
+        breaks: HashMap::new(),
+        pipelined: 0,
+    })
+}
+
+/// Whether the account has to wait still.
+fn waits(
+    account: &Account,
+    world: &World,
+    options: &RunOptions,
+    now_ms: u64,
+) -> Result<Option<Pause>, FetchError> {
+    if options.even_if_paused {
+        return Ok(None);
+    }
+    let status = world.state.account(&account.name)?;
+    let pause = status.and_then(|status| status.pause);
+    Ok(pause.filter(|pause| pause.until_ms > now_ms))
+}
+
+/// Where the ledger is. A mailbox that is not there is made, without a password; whatever is fetched
+/// into one must not go when a device collects and deletes it.
+async fn books(account: &Account, world: &World, make: bool) -> Result<Books, FetchError> {
+    let Target::Mailbox(name) = &account.target else {
+        return Ok(Books::Table);
+    };
+    let Some(store) = &world.store else {
+        let what = format!("{}: there is no store to fetch into", account.name);
+        return Err(FetchError::new(Kind::Configuration, what));
+    };
+    let found = store.find_mailbox(name).await;
+    let found = found.map_err(|error| store_failed(&error))?;
+    match found {
+        None if !make => Ok(Books::Nothing),
+        None => {
+            let id = store.create_mailbox(name).await;
+            let id = id.map_err(|error| store_failed(&error))?;
+            never_release(store, id).await?;
+            Ok(Books::Mailbox(Arc::clone(store), id))
+        }
+        Some(mailbox) => {
+            if make && mailbox.release == Release::AtOnce {
+                never_release(store, mailbox.id).await?;
+            }
+            Ok(Books::Mailbox(Arc::clone(store), mailbox.id))
+        }
+    }
+}
+
+async fn never_release(store: &Arc<dyn MailStore>, id: MailboxId) -> Result<(), FetchError> {
+    let set = store.set_release(id, Release::Never).await;
+    set.map_err(|error| store_failed(&error))
+}
+
+impl Run<'_> {
+    /// Sessions, one after the other: because the server shows a part of the maildrop in each, because
+    /// there is more than one session does, or because a connection broke.
+    pub(super) async fn sessions(&mut self) -> Result<(), FetchError> {
+        let server = self.account.server.place.to_string();
+        let since = self.now_ms.saturating_sub(millis(DEPTH_ONE));
+        let mut window = Window::default();
+        if self.world.state.is_depth_one(&server, since)? {
+            window = Window::ONE;
+        }
+        let mut fruitless = 0;
+        while self.summary.sessions < SESSIONS {
+            let before = self.summary.stored;
+            let reached = self.summary.sessions;
+            self.pipelined = 0;
+            let error = match self.session(window).await {
+                Ok(outcome) => {
+                    fruitless = 0;
+                    let more = self.account.shows_window || outcome.over_work;
+                    let done = self.options.once || self.options.dry_run || outcome.new == 0;
+                    if !more || done || self.summary.pause.is_some() || self.has_enough() {
+                        return Ok(());
+                    }
+                    continue;
+                }
+                Err(Broken::Pause(pause)) => {
+                    self.summary.pause = Some(pause);
+                    return Ok(());
+                }
+                Err(Broken::Fatal(error)) => return Err(error),
+                Err(Broken::Client(error)) => error,
+            };
+            if window != Window::ONE && self.cannot_pipeline(&error) {
+                window = Window::ONE;
+                if !self.options.dry_run {
+                    let why = error.to_string();
+                    let state = &self.world.state;
+                    state.remember_depth_one(&server, self.now_ms, &why)?;
+                }
+                let what = format!("{error}: going on with one command at a time");
+                (self.progress)(Progress::Note(&what));
+                continue;
+            }
+            if self.summary.stored > before {
+                fruitless = 0;
+            }
+            fruitless += 1;
+            let got_in = self.summary.sessions > 0;
+            let retry = got_in && may_pass(&error) && !self.options.dry_run;
+            if !retry || fruitless >= FRUITLESS {
+                return Err(client_failed(&error, got_in));
+            }
+            let what = if self.summary.sessions > reached {
+                format!("{error}: connecting again")
+            } else {
+                format!("{error}: trying again")
+            };
+            (self.progress)(Progress::Note(&what));
+            tokio::time::sleep(RECONNECT * 4_u32.pow(fruitless - 1)).await;
+        }
+        Ok(())
+    }
+
+    fn has_enough(&self) -> bool {
+        let limit = self.options.limit;
+        limit.is_some_and(|limit| self.summary.stored >= limit)
+    }
+
+    /// A connection that broke in the middle of a maildrop, after pipelined replies had come, is no
+    /// proof against pipelining; silence and confusion are.
+    fn cannot_pipeline(&self, error: &Error) -> bool {
+        let cut = matches!(error, Error::Closed { .. });
+        error.may_be_pipelining() && !(cut && self.pipelined > 2)
+    }
+}
+
+fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, millis)
 }

@@ -6,9 +6,15 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use restante_directory::DirectoryError;
 use rusqlite::Connection;
 
+use super::lock::Lock;
 use super::{Aside, FetchError, Kind, Pause};
 
+mod account;
+mod remote;
 mod schema;
+
+pub(super) use account::Facts;
+pub(super) use remote::{Remote, Stored, Vanished};
 
 /// What is remembered of accounts. Every method may be called from any thread, and waits for the
 /// disk.
@@ -82,6 +88,12 @@ impl State {
             folder: None,
             connection: Mutex::new(connection),
         })
+    }
+
+    /// The lock of an account, for its run.
+    pub(super) fn lock(&self, account: &str) -> Result<Option<Lock>, FetchError> {
+        let folder = self.folder.as_deref();
+        folder.map(|folder| Lock::take(folder, account)).transpose()
     }
 
     fn connection(&self) -> MutexGuard<'_, Connection> {

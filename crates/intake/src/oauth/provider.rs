@@ -36,7 +36,9 @@ pub struct OAuthProvider {
 }
 
 impl OAuthProvider {
-    /// A provider with nothing but endpoints: a public client, `http://127.0.0.1` as redirection.
+    /// A provider with nothing but endpoints: a public client, `http://127.0.0.1` as redirection, and
+    /// `prompt=consent`, without which OpenID Connect (Core 1.0 §11) grants no `offline_access`;
+    /// who does not know that parameter ignores it (RFC 6749 §3.1).
     pub fn new(token: Url, client_id: impl Into<String>) -> Self {
         Self {
             authorize: None,
@@ -46,7 +48,7 @@ impl OAuthProvider {
             client_id: client_id.into(),
             client_secret: None,
             secret_in_body: false,
-            authorize_params: Vec::new(),
+            authorize_params: vec![("prompt".to_owned(), "consent".to_owned())],
             redirect: "http://127.0.0.1".to_owned(),
             ca_file: None,
         }
@@ -78,6 +80,9 @@ impl OAuthProvider {
         ]);
         // Entra leaves the port out of the comparison for this host name only.
         provider.redirect = "http://localhost".to_owned();
+        // Entra grants `offline_access` anyway, and in an organisation this would ask for consent that
+        // only an administrator may give.
+        provider.authorize_params.clear();
         Ok(provider)
     }
 
@@ -95,11 +100,9 @@ impl OAuthProvider {
         provider.scopes = owned(&["https://mail.google.com/"]);
         provider.client_secret = client_secret;
         provider.secret_in_body = true;
-        // Else only the very first login brings a refresh token.
-        provider.authorize_params = vec![
-            ("access_type".to_owned(), "offline".to_owned()),
-            ("prompt".to_owned(), "consent".to_owned()),
-        ];
+        // Else there is no refresh token, and without `prompt` only the very first login brings one.
+        let offline = ("access_type".to_owned(), "offline".to_owned());
+        provider.authorize_params.push(offline);
         Ok(provider)
     }
 

@@ -57,7 +57,7 @@ const SCHEMA: &str = "
         digest BLOB,
         PRIMARY KEY (account, target, remote)
     ) STRICT, WITHOUT ROWID;
-    CREATE INDEX fetch_vanished_digest ON fetch_vanished (account, target, digest);
+    CREATE INDEX fetch_vanished_since ON fetch_vanished (account, target, since_ms);
     -- The ledger of destinations that are not our store; digest NULL: only seen.
     CREATE TABLE fetch_stored (
         account TEXT NOT NULL,
