@@ -1,25 +1,32 @@
 // Plays the person at the browser: follows redirections, keeps cookies, fills in forms.
 // usage: node person.mjs USER URL [CODE] [deny]
 // Ends when a page has no form left, and prints that page.
+import { request } from 'node:http';
+
 const [user, start, code, deny] = process.argv.slice(2);
 const cookies = new Map();
 
-async function get(url, body) {
+// Node's fetch cannot tell several cookies apart in Debian 12.
+function get(url, body) {
   const headers = { cookie: [...cookies].map(([name, value]) => `${name}=${value}`).join('; ') };
   if (body) headers['content-type'] = 'application/x-www-form-urlencoded';
-  const answer = await fetch(url, {
-    method: body ? 'POST' : 'GET',
-    body,
-    headers,
-    redirect: 'manual',
-    signal: AbortSignal.timeout(10_000),
+  return new Promise((resolve, reject) => {
+    const options = { method: body ? 'POST' : 'GET', headers, signal: AbortSignal.timeout(10_000) };
+    const asked = request(url, options, (answer) => {
+      for (const line of answer.headers['set-cookie'] ?? []) {
+        const [, name, value] = /^([^=]+)=([^;]*)/.exec(line);
+        if (value) cookies.set(name, value);
+        else cookies.delete(name);
+      }
+      let page = '';
+      answer.setEncoding('utf8');
+      answer.on('data', (piece) => (page += piece));
+      answer.on('end', () => resolve({ status: answer.statusCode, location: answer.headers.location, page }));
+      answer.on('error', reject);
+    });
+    asked.on('error', reject);
+    asked.end(body);
   });
-  for (const line of answer.headers.getSetCookie()) {
-    const [, name, value] = /^([^=]+)=([^;]*)/.exec(line);
-    if (value) cookies.set(name, value);
-    else cookies.delete(name);
-  }
-  return answer;
 }
 
 function attribute(tag, name) {
@@ -31,21 +38,20 @@ let url = new URL(start);
 let body;
 let denied = false;
 for (let step = 0; step < 30; step += 1) {
-  const answer = await get(url, body?.toString());
+  const { status, location, page } = await get(url, body?.toString());
   body = undefined;
-  const location = answer.headers.get('location');
-  if (answer.status >= 300 && answer.status < 400 && location) {
+  if (status >= 300 && status < 400 && location) {
     url = new URL(location, url);
     continue;
   }
-  const page = await answer.text();
   const form = /<form[^>]*>/.exec(page)?.[0];
   if (!form) {
-    console.log(answer.status, page.replaceAll(/<style[\s\S]*?<\/style>|<[^>]*>/g, ' ').replaceAll(/\s+/g, ' ').trim());
-    process.exit(answer.status === 200 ? 0 : 1);
+    const text = page.replaceAll(/<style[\s\S]*?<\/style>|<[^>]*>/g, ' ');
+    console.log(status, text.replaceAll(/\s+/g, ' ').trim());
+    process.exit(status === 200 ? 0 : 1);
   }
   if (denied) {
-    console.log(answer.status, 'access denied');
+    console.log(status, 'access denied');
     process.exit(0);
   }
   body = new URLSearchParams();
