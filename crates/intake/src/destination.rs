@@ -14,8 +14,18 @@
 //! A message is spooled before any of it goes to another program or over the network, so that one
 //! cut off half-way is never taken for a whole one.
 
+mod away;
 mod error;
+mod imap;
+pub mod limits;
+mod maildir;
+mod mbox;
+mod pipe;
+mod smtp;
 mod spec;
+mod spool;
+mod spooled;
+mod wire;
 
 use std::future::Future;
 use std::path::PathBuf;
@@ -23,10 +33,11 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use restante_client::{Secret, TlsOptions};
+use restante_client::{Place, Secret, Security, Server, TlsOptions};
 
 pub use error::{DestinationError, Fault, Scope};
 pub use spec::{Protection, Spec, SpecError};
+use spooled::Spooled;
 
 /// What a destination's methods return: a future that can move between threads. It needs tokio's
 /// runtime, with its clock.
@@ -144,17 +155,110 @@ impl std::fmt::Debug for Options {
     }
 }
 
-pub mod limits;
-
 /// Opens a destination: makes the folder, connects and logs in, so that one that cannot take
 /// anything is known before anything is fetched.
 ///
 /// # Errors
 /// It cannot be reached or does not let us in; the scope is the whole destination.
 pub async fn open(spec: &Spec, options: Options) -> Result<Box<dyn Destination>, DestinationError> {
-    let _ = options;
-    Err(DestinationError::whole(
-        Fault::Configuration,
-        format!("{spec}: not there yet"),
-    ))
+    let spool = options.spool.clone();
+    Ok(match spec {
+        Spec::Maildir(path) => Box::new(maildir::Maildir::open(path).await?),
+        Spec::Mbox(path) => Box::new(mbox::Mbox::open(path, spool).await?),
+        Spec::Lmtp { place, recipient } => {
+            let to = (smtp::Protocol::Lmtp, place, Protection::DangerPlaintext);
+            Box::new(Spooled::new(
+                post(spec, to, recipient, options).await?,
+                spool,
+            ))
+        }
+        Spec::Smtp {
+            place,
+            protection,
+            recipient,
+        } => {
+            let to = (smtp::Protocol::Smtp, place, *protection);
+            Box::new(Spooled::new(
+                post(spec, to, recipient, options).await?,
+                spool,
+            ))
+        }
+        Spec::Imap {
+            place,
+            protection,
+            user,
+            mailbox,
+        } => {
+            let name = spec.to_string();
+            let Some(credentials) = options.credentials else {
+                let text = format!("{name}: there is no credential for it");
+                return Err(DestinationError::whole(Fault::Configuration, text));
+            };
+            let settings = imap::Settings {
+                name,
+                server: server(place, *protection, &options.tls, options.timeout),
+                protection: *protection,
+                user: user.clone(),
+                mailbox: mailbox.clone(),
+                credentials,
+            };
+            Box::new(Spooled::new(imap::Imap::open(settings).await?, spool))
+        }
+        Spec::Pipe { command } => {
+            let pipe = pipe::Pipe::new(command.clone(), options.timeout);
+            Box::new(Spooled::new(pipe, spool))
+        }
+    })
+}
+
+/// A server that is spoken to by LMTP or SMTP.
+async fn post(
+    spec: &Spec,
+    (protocol, place, protection): (smtp::Protocol, &Place, Protection),
+    recipient: &Option<String>,
+    options: Options,
+) -> Result<smtp::Smtp, DestinationError> {
+    let name = spec.to_string();
+    let wrong = |text: String| DestinationError::whole(Fault::Configuration, text);
+    let Some(recipient) = recipient.clone().or(options.recipient) else {
+        return Err(wrong(format!(
+            "{name}: the recipient is missing: ?to=USER@HOST"
+        )));
+    };
+    let recipient = spec::recipient(&recipient).map_err(|e| wrong(format!("{name}: {e}")))?;
+    smtp::Smtp::open(smtp::Settings {
+        name,
+        protocol,
+        server: server(place, protection, &options.tls, options.timeout),
+        protection,
+        recipient,
+    })
+    .await
+}
+
+fn server(place: &Place, protection: Protection, tls: &TlsOptions, timeout: Duration) -> Server {
+    let security = match protection {
+        Protection::Implicit => Security::ImplicitTls,
+        Protection::Required | Protection::Offered => Security::Stls,
+        Protection::DangerPlaintext => Security::DangerPlaintext,
+    };
+    let mut server = Server::new(place.clone(), security);
+    server.tls = tls.clone();
+    server.timeout = timeout;
+    server
+}
+
+/// What a destination can know a message by again: of account and remote unique-id, 24 hexadecimal
+/// digits.
+fn mark(incoming: &Incoming<'_>) -> String {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(incoming.account.as_bytes());
+    hasher.update(&[0]);
+    hasher.update(incoming.remote_id);
+    hasher.finalize().to_hex()[..24].to_owned()
+}
+
+/// For calls out of order.
+fn not_begun() -> DestinationError {
+    DestinationError::message(Fault::Io, "no message was begun")
 }

@@ -14,7 +14,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 pub use name::{Flags, Name};
-pub use writer::Writer;
+pub use writer::{Draft, Writer, mark_of};
 
 /// A message of a Maildir.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -145,6 +145,39 @@ mod tests {
             assert!(!name.contains([':', '/']));
         }
         assert_eq!(fs::read_dir(path.join("tmp")).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn drafts_are_delivered_together_and_keep_their_marks() {
+        use std::io::Write;
+        let folder = tempfile::tempdir().unwrap();
+        let writer = Writer::create(folder.path()).unwrap();
+        let mut drafts = Vec::new();
+        for mark in [None, Some("0a1b"), Some("ff")] {
+            let mut draft = writer.draft(5_000, mark).unwrap();
+            draft.write_all(mark.unwrap_or("none").as_bytes()).unwrap();
+            drafts.push(draft);
+        }
+        drop(writer.draft(5_000, None).unwrap());
+        assert!(messages(folder.path()).unwrap().is_empty());
+        let files = writer.deliver_all(drafts);
+        let marks: Vec<_> = files
+            .iter()
+            .map(|file| {
+                file.as_ref()
+                    .unwrap()
+                    .file_name()
+                    .unwrap()
+                    .to_str()
+                    .unwrap()
+            })
+            .map(|name| (mark_of(name), mark_of(&format!("{name}:2,RS")).is_some()))
+            .collect();
+        let wanted = [(None, false), (Some("0a1b"), true), (Some("ff"), true)];
+        assert_eq!(marks, wanted);
+        assert_eq!(messages(folder.path()).unwrap().len(), 3);
+        assert_eq!(fs::read_dir(folder.path().join("tmp")).unwrap().count(), 0);
+        assert_eq!(mark_of("1.M2P3Q4R5_I12.example,S=3"), None);
     }
 
     #[test]

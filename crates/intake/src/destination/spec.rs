@@ -28,7 +28,7 @@ pub enum Protection {
 /// lmtp:HOST:PORT?to=USER@HOST      lmtp:unix:PATH?to=USER@HOST
 /// smtp:HOST[:PORT]?to=USER@HOST    with &tls=required or &tls=none
 /// imaps://USER@HOST[:PORT]/MAILBOX
-/// imap://USER@HOST[:PORT]/MAILBOX  STARTTLS is required
+/// imap://USER@HOST[:PORT]/MAILBOX  STARTTLS is required, but for ?tls=none on this machine itself
 /// pipe:COMMAND
 /// ```
 ///
@@ -62,7 +62,7 @@ pub enum Spec {
     Imap {
         /// Where it listens.
         place: Place,
-        /// `Implicit`, `Required` or `DangerPlaintext`.
+        /// `Implicit` or `Required`; `DangerPlaintext` on this machine itself only.
         protection: Protection,
         /// Who logs in.
         user: String,
@@ -164,6 +164,16 @@ fn smtp(rest: &str) -> Result<Spec, SpecError> {
 fn imap(rest: &str, protection: Protection) -> Result<Spec, SpecError> {
     let Some(rest) = rest.strip_prefix("//") else {
         return wrong("an IMAP destination is imaps://user@host/mailbox");
+    };
+    let (rest, query) = split_query(rest);
+    let query = Query::parse(query)?;
+    let protection = match (query.recipient, query.protection) {
+        (Some(_), _) => return wrong("an IMAP destination has a mailbox, not to="),
+        (None, None | Some(Protection::Required)) => protection,
+        (None, Some(_)) if protection == Protection::Implicit => {
+            return wrong("imaps: has TLS; tls=none goes with imap:");
+        }
+        (None, Some(other)) => other,
     };
     let (authority, mailbox) = rest.split_once('/').unwrap_or((rest, ""));
     let Some((user, host)) = authority.rsplit_once('@') else {
@@ -350,7 +360,11 @@ impl fmt::Display for Spec {
                     "imap"
                 };
                 let user = escape(user, "-._~@+=");
-                write!(f, "{scheme}://{user}@{place}/{}", escape(mailbox, "-._~/"))
+                write!(f, "{scheme}://{user}@{place}/{}", escape(mailbox, "-._~/"))?;
+                match protection {
+                    Protection::DangerPlaintext => f.write_str("?tls=none"),
+                    _ => Ok(()),
+                }
             }
             Self::Pipe { command } => write!(f, "pipe:{command}"),
         }
@@ -383,6 +397,7 @@ mod tests {
         same("smtp:mx.example:2525?to=a@b");
         same("pipe:procmail -d $USER | cat");
         same("imap://ann@example.org@imap.example:143/INBOX");
+        same("imap://ann@127.0.0.1:1143/a%3Ftls%3Dnone?tls=none");
         let Spec::Imap { user, mailbox, .. } =
             same("imaps://ann@imap.example:993/Archive/2026%20a%25")
         else {
@@ -427,7 +442,8 @@ mod tests {
             ("lmtp:host", "no port"),
             ("lmtp:host:0", "no port"),
             ("lmtp::24", "no host"),
-            ("lmtp:::1:24", "brackets"),
+            ("lmtp:::1:24", "no host"),
+            ("lmtp:fe80::1:24", "brackets"),
             ("lmtp:h:24?to=a b", "no address"),
             ("lmtp:h:24?to=a>\r\nDATA", "no address"),
             ("lmtp:h:24?to=a&tls=none", "no TLS"),
@@ -441,6 +457,8 @@ mod tests {
             ("imaps://a@h/%f", "two digits"),
             ("imaps://a@h/%ff", "UTF-8"),
             ("imaps://a@/x", "no host"),
+            ("imaps://a@h/x?tls=none", "has TLS"),
+            ("imap://a@h/x?to=b", "not to="),
             ("pipe: ", "command"),
         ] {
             let error = Spec::parse(text).unwrap_err().to_string();

@@ -24,10 +24,14 @@ impl Writer {
         builder.recursive(true);
         #[cfg(unix)]
         std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+        let is_new = !folder.is_dir();
         for part in ["tmp", "new", "cur"] {
             builder.create(folder.join(part))?;
         }
         sync_folder(folder)?;
+        if is_new && let Some(above) = folder.canonicalize()?.parent() {
+            sync_folder(above)?;
+        }
         Ok(Self {
             folder: folder.to_owned(),
         })
@@ -44,56 +48,130 @@ impl Writer {
         unix_ms: u64,
         write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
     ) -> io::Result<PathBuf> {
-        let unique = unique_name(unix_ms)?;
-        let temporary = self.folder.join("tmp").join(&unique);
-        let delivered = write_synced(&temporary, write).and_then(|octets| {
-            let file = self.folder.join("new").join(format!("{unique},S={octets}"));
-            fs::rename(&temporary, &file)?;
-            Ok(file)
-        });
-        match delivered {
-            Ok(file) => {
-                sync_folder(&self.folder.join("new"))?;
+        let mut draft = self.draft(unix_ms, None)?;
+        write(&mut draft)?;
+        let mut delivered = self.deliver_all(vec![draft]);
+        delivered
+            .pop()
+            .unwrap_or_else(|| Err(io::Error::other("nothing was delivered")))
+    }
+
+    /// Begins a message in `tmp`, received at `unix_ms`. A `mark` of letters and digits becomes a part of
+    /// its name, from which nothing but a removal takes it: see [`mark_of`].
+    ///
+    /// # Errors
+    /// The file cannot be made.
+    pub fn draft(&self, unix_ms: u64, mark: Option<&str>) -> io::Result<Draft> {
+        let unique = unique_name(unix_ms, mark)?;
+        let path = self.folder.join("tmp").join(&unique);
+        let mut options = OpenOptions::new();
+        options.write(true).create_new(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let out = BufWriter::new(options.open(&path)?);
+        Ok(Draft { out, path, unique })
+    }
+
+    /// Delivers drafts as [`deliver`](Self::deliver) does, each of them synced and `new` synced once
+    /// for all. One result for each.
+    pub fn deliver_all(&self, drafts: Vec<Draft>) -> Vec<io::Result<PathBuf>> {
+        // All of them are synced before any has its name in `new`: the first sync carries what the
+        // file system has gathered, and those after it find little left to do.
+        let synced: Vec<_> = drafts.into_iter().map(Draft::sync).collect();
+        let new = self.folder.join("new");
+        let moved: Vec<_> = synced
+            .into_iter()
+            .map(|draft| {
+                let (draft, octets) = draft?;
+                let file = new.join(format!("{},S={octets}", draft.unique));
+                fs::rename(&draft.path, &file)?;
                 Ok(file)
-            }
-            Err(error) => {
-                // What could not be written is of no use; a leftover in `tmp` would do no harm.
-                let _ = fs::remove_file(&temporary);
-                Err(error)
-            }
+            })
+            .collect();
+        if moved.iter().all(Result::is_err) {
+            return moved;
+        }
+        match sync_folder(&new) {
+            Ok(()) => moved,
+            Err(error) => moved
+                .into_iter()
+                .map(|result| result.and_then(|_| Err(same(&error))))
+                .collect(),
         }
     }
 }
 
+/// The same error again: it has no `Clone`.
+fn same(error: &io::Error) -> io::Error {
+    match error.raw_os_error() {
+        Some(number) => io::Error::from_raw_os_error(number),
+        None => io::Error::new(error.kind(), error.to_string()),
+    }
+}
+
+/// A message in `tmp` that is still written; dropped, its file goes.
+#[derive(Debug)]
+pub struct Draft {
+    out: BufWriter<File>,
+    path: PathBuf,
+    unique: String,
+}
+
+impl Draft {
+    /// Syncs it; returns its octets.
+    fn sync(mut self) -> io::Result<(Self, u64)> {
+        self.out.flush()?;
+        let file = self.out.get_ref();
+        file.sync_all()?;
+        let octets = file.metadata()?.len();
+        Ok((self, octets))
+    }
+}
+
+impl Write for Draft {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.out.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
+impl Drop for Draft {
+    fn drop(&mut self) {
+        // Delivered, it has another name by now. What could not be written is of no use, and a
+        // leftover in `tmp` would do no harm.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// The mark in a file's name, if [`Writer::draft`] gave it one.
+pub fn mark_of(name: &str) -> Option<&str> {
+    let (_, behind) = name.split_once(MARK)?;
+    let end = behind.find(|c: char| !c.is_ascii_alphanumeric())?;
+    let (mark, rest) = behind.split_at(end);
+    rest.starts_with(".restante").then_some(mark)
+}
+
+/// What stands before a mark. No other part of a name that we make holds it.
+const MARK: &str = "_I";
+
 /// `seconds.MmicrosPpidQcountRrandom.host`, so that two writers, on two machines too, never meet:
 /// that is why a rename, which would replace a file of the same name, is good enough.
-fn unique_name(unix_ms: u64) -> io::Result<String> {
+fn unique_name(unix_ms: u64, mark: Option<&str>) -> io::Result<String> {
     let mut random = [0; 8];
     getrandom::fill(&mut random).map_err(|error| io::Error::other(error.to_string()))?;
     Ok(format!(
-        "{}.M{}P{}Q{}R{:016x}.restante",
+        "{}.M{}P{}Q{}R{:016x}{}{}.restante",
         unix_ms / 1000,
         unix_ms % 1000 * 1000,
         std::process::id(),
         COUNT.fetch_add(1, Ordering::Relaxed),
         u64::from_be_bytes(random),
+        mark.map_or("", |_| MARK),
+        mark.unwrap_or_default(),
     ))
-}
-
-/// Writes a new file and syncs it; returns its octets.
-fn write_synced(
-    path: &Path,
-    write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
-) -> io::Result<u64> {
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut out = BufWriter::new(options.open(path)?);
-    write(&mut out)?;
-    let file = out.into_inner().map_err(io::IntoInnerError::into_error)?;
-    file.sync_all()?;
-    Ok(file.metadata()?.len())
 }
 
 /// Makes the names in a folder durable. Where folders cannot be opened as files there is no way to

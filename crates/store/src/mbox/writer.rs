@@ -64,6 +64,11 @@ impl<W: Write> Writer<W> {
         Ok(())
     }
 
+    /// What was written to; a few octets of a message that is not ended may be held back.
+    pub fn get_ref(&self) -> &W {
+        &self.out
+    }
+
     /// Gives `out` back, not flushed.
     pub fn into_inner(self) -> W {
         self.out
