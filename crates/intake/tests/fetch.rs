@@ -1,13 +1,16 @@
 //! A fetch against a server that does as RFC 1939 says: what is stored, what is deleted, what is told.
 //! Expectations are the words on policies, limits and dry runs.
 
+#![allow(clippy::unwrap_used, reason = "a test may fail")]
+
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use restante_client::{Credentials, Place, Secret, Security, Server};
+use restante_intake::destination::{Destination, DestinationError, DestinationFuture, Incoming};
 use restante_intake::fetch::{
-    Account, Action, FetchError, Keep, Kind, PauseReason, Progress, RunOptions, State, Summary,
-    Target, World, run,
+    Account, BoxFuture, FetchError, Keep, Kind, OpenDestination, PauseReason, Progress, RunOptions,
+    State, Summary, Target, World, run,
 };
 use restante_store::{MailStore, MessageFilter, MessageInfo, Release, StoreError, UniqueId};
 use restante_testkit::scripted::{
@@ -105,6 +108,13 @@ impl Bench {
     }
 }
 
+fn files(folder: &std::path::Path) -> Vec<std::ffi::OsString> {
+    let all = std::fs::read_dir(folder).unwrap();
+    let mut all: Vec<_> = all.map(|file| file.unwrap().file_name()).collect();
+    all.sort();
+    all
+}
+
 fn now_ms() -> u64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
@@ -194,20 +204,14 @@ async fn a_dry_run_says_what_would_be_and_does_nothing() {
     let mut bench = Bench::new(messages(5)).await;
     bench.options.limit = Some(2);
     bench.fetched().await;
-    let files = || {
-        let all = std::fs::read_dir(bench.folder.path()).unwrap();
-        let mut all: Vec<_> = all.map(|f| f.unwrap().file_name()).collect();
-        all.sort();
-        all
-    };
-    let (before, commands) = (files(), bench.server.commands().len());
+    let before = files(bench.folder.path());
+    let commands = bench.server.commands().len();
     let status = bench.world.state.account("work").unwrap();
     bench.account.keep = Keep::None;
     bench.options = RunOptions {
         dry_run: true,
         ..RunOptions::default()
     };
-    let mut bench = bench;
     let summary = bench.fetched().await;
     assert_eq!((summary.stored, summary.deleted), (3, 5));
     let expected = [
@@ -225,7 +229,7 @@ async fn a_dry_run_says_what_would_be_and_does_nothing() {
     );
     assert_eq!(bench.archive().await.len(), 2);
     assert_eq!(bench.world.state.account("work").unwrap(), status);
-    let _ = (before, Action::Delete);
+    assert_eq!(files(bench.folder.path()), before);
     // What it said is what is done.
     bench.options = RunOptions::default();
     let summary = bench.fetched().await;
@@ -404,14 +408,78 @@ async fn a_store_that_fails_loses_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_account_elsewhere_keeps_a_ledger_of_its_own() {
     let mut bench = Bench::new(messages(20)).await;
-    let maildir = bench.folder.path().join("maildir");
-    let spec = format!("maildir:{}", maildir.display()).parse().unwrap();
-    bench.account.target = Target::elsewhere(spec, Default::default());
+    let shelf = Shelf::default();
+    bench.account.target = Target::Elsewhere {
+        name: "shelf:test".to_owned(),
+        open: Arc::new(shelf.clone()),
+    };
     assert_eq!(bench.fetched().await.stored, 20);
     assert_eq!(bench.fetched().await.stored, 0);
-    assert_eq!(std::fs::read_dir(maildir.join("new")).unwrap().count(), 20);
+    let expected: Vec<_> = messages(20).into_iter().map(|m| m.bytes).collect();
+    assert!(*shelf.0.lock().unwrap() == expected);
     bench.account.keep = Keep::None;
     let summary = bench.fetched().await;
     assert_eq!((summary.stored, summary.deleted), (0, 20));
     assert!(bench.server.maildrop().is_empty());
+}
+
+/// A destination that keeps messages in memory.
+#[derive(Clone, Default)]
+struct Shelf(Arc<Mutex<Vec<Vec<u8>>>>);
+
+struct OpenShelf {
+    shelf: Shelf,
+    coming: Vec<u8>,
+    finished: Vec<Vec<u8>>,
+}
+
+impl OpenDestination for Shelf {
+    fn open(&self) -> BoxFuture<'_, Result<Box<dyn Destination>, DestinationError>> {
+        let shelf = OpenShelf {
+            shelf: self.clone(),
+            coming: Vec::new(),
+            finished: Vec::new(),
+        };
+        Box::pin(std::future::ready(Ok(
+            Box::new(shelf) as Box<dyn Destination>
+        )))
+    }
+}
+
+impl Destination for OpenShelf {
+    fn begin<'a>(
+        &'a mut self,
+        _incoming: &'a Incoming<'a>,
+    ) -> DestinationFuture<'a, Result<(), DestinationError>> {
+        self.coming.clear();
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn write<'a>(
+        &'a mut self,
+        bytes: &'a [u8],
+    ) -> DestinationFuture<'a, Result<(), DestinationError>> {
+        self.coming.extend_from_slice(bytes);
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn finish(&mut self) -> DestinationFuture<'_, Result<(), DestinationError>> {
+        self.finished.push(std::mem::take(&mut self.coming));
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn abandon(&mut self) -> DestinationFuture<'_, ()> {
+        self.coming.clear();
+        Box::pin(std::future::ready(()))
+    }
+
+    fn flush(&mut self) -> DestinationFuture<'_, Vec<Result<(), DestinationError>>> {
+        let results = self.finished.iter().map(|_| Ok(())).collect();
+        self.shelf.0.lock().unwrap().append(&mut self.finished);
+        Box::pin(std::future::ready(results))
+    }
+
+    fn close(self: Box<Self>) -> DestinationFuture<'static, ()> {
+        Box::pin(std::future::ready(()))
+    }
 }

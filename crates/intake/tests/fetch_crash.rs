@@ -1,6 +1,8 @@
 //! A connection cut at every reply and inside them: whatever the server has deleted is in the archive,
 //! once, byte for byte, and a later run finishes the job.
 
+#![allow(clippy::unwrap_used, reason = "a test may fail")]
+
 use std::sync::Arc;
 use std::time::Duration;
 
