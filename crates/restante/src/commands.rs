@@ -2,6 +2,7 @@
 
 pub(crate) mod about;
 pub(crate) mod account;
+pub(crate) mod doctor;
 pub(crate) mod fetch;
 pub(crate) mod import;
 pub(crate) mod mail;
@@ -91,7 +92,7 @@ pub(crate) fn open_directory(config: &Config) -> Result<Directory, Failure> {
     Ok(Directory::open(&config.data().join("state.db"), options)?)
 }
 
-fn make_private_folder(folder: &std::path::Path) -> Result<(), Failure> {
+pub(crate) fn make_private_folder(folder: &std::path::Path) -> Result<(), Failure> {
     let mut builder = std::fs::DirBuilder::new();
     builder.recursive(true);
     #[cfg(unix)]

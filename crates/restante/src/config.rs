@@ -5,6 +5,7 @@
 
 pub(crate) mod account;
 mod account_reader;
+pub(crate) mod edit;
 mod mistakes;
 mod reader;
 mod resolve;

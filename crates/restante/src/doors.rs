@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::CommandFactory;
 
-use crate::cli::{Cli, Command, Global, Import, User};
+use crate::cli::{Account, AccountAdd, Cli, Command, Fetch, Global, Import, User};
 use crate::failure::Failure;
 use crate::{commands, output};
 
@@ -19,37 +19,21 @@ pub(crate) fn offer(global: &Global) -> Result<ExitCode, Failure> {
             "say what to do, for example: restante serve".to_owned(),
         ));
     }
-    let out = output::Output::new(false);
+    let out = output::Output::new(false, false);
     out.people("Restante keeps your mail and hands it to every device by POP3.\n")?;
-    out.people("  1  get my mail     take in mail you have: an mbox file, a Maildir, .eml files")?;
+    out.people("  1  get my mail     fetch it from a provider, or take in files that you have")?;
     out.people("  2  serve mail      run the server; mail comes in by LMTP, devices collect it\n")?;
     match ask("Which door, 1 or 2 (Enter to leave)? ")?.as_str() {
         "1" => {
-            let path = ask("Where is the mail (file or folder)? ")?;
-            let into = ask("Whose is it (a user's name, Enter for `me`)? ")?;
-            if path.is_empty() {
-                return Ok(ExitCode::SUCCESS);
-            }
-            let into = if into.is_empty() {
-                "me".to_owned()
+            let from =
+                ask("Your mail address, or where the files are (mbox, Maildir, .eml, folder)? ")?;
+            if from.is_empty() {
+                Ok(ExitCode::SUCCESS)
+            } else if from.contains('@') && !PathBuf::from(&from).exists() {
+                fetch_from(from, global, &out)
             } else {
-                into
-            };
-            if !is_known(&into, global)? {
-                out.people(&format!("There is no user {into} yet; here it is made."))?;
-                let add = User::Add {
-                    name: into.clone(),
-                    password_stdin: false,
-                    quota: None,
-                };
-                crate::run_command(Command::User(add), global)?;
+                import(from, global, &out)
             }
-            let import = Import {
-                paths: vec![PathBuf::from(path)],
-                into,
-                duplicates: false,
-            };
-            crate::run_command(Command::Import(import), global)
         }
         "2" => crate::run_command(Command::Serve, global),
         "" => Ok(ExitCode::SUCCESS),
@@ -57,6 +41,61 @@ pub(crate) fn offer(global: &Global) -> Result<ExitCode, Failure> {
             "there are two doors: 1 and 2; restante --help tells all".to_owned(),
         )),
     }
+}
+
+/// Finds and adds the account, then fetches it for the first time.
+fn fetch_from(address: String, global: &Global, out: &output::Output) -> Result<ExitCode, Failure> {
+    let before = account_names(global)?;
+    let add = AccountAdd {
+        address: Some(address),
+        ..AccountAdd::default()
+    };
+    crate::run_command(Command::Account(Account::Add(add)), global)?;
+    let added: Vec<_> = account_names(global)?
+        .into_iter()
+        .filter(|name| !before.contains(name))
+        .collect();
+    if added.is_empty() || !matches!(ask("Fetch it now (y/n)? ")?.as_str(), "y" | "Y" | "yes") {
+        return Ok(ExitCode::SUCCESS);
+    }
+    let fetch = Fetch {
+        sources: added,
+        ..Fetch::default()
+    };
+    let code = crate::run_command(Command::Fetch(fetch), global)?;
+    out.people("See it: `restante list`. Collect it on every device: `restante serve`.")?;
+    Ok(code)
+}
+
+fn account_names(global: &Global) -> Result<Vec<String>, Failure> {
+    let config = crate::configuration(global)?;
+    let names = config.accounts().iter().map(|account| account.name.clone());
+    Ok(names.collect())
+}
+
+/// Takes in files, for a user who is made if there is none of that name.
+fn import(path: String, global: &Global, out: &output::Output) -> Result<ExitCode, Failure> {
+    let into = ask("Whose is it (a user's name, Enter for `me`)? ")?;
+    let into = if into.is_empty() {
+        "me".to_owned()
+    } else {
+        into
+    };
+    if !is_known(&into, global)? {
+        out.people(&format!("There is no user {into} yet; here it is made."))?;
+        let add = User::Add {
+            name: into.clone(),
+            password_stdin: false,
+            quota: None,
+        };
+        crate::run_command(Command::User(add), global)?;
+    }
+    let import = Import {
+        paths: vec![PathBuf::from(path)],
+        into,
+        duplicates: false,
+    };
+    crate::run_command(Command::Import(import), global)
 }
 
 fn is_known(name: &str, global: &Global) -> Result<bool, Failure> {

@@ -1,13 +1,15 @@
 //! `restante`: keeps your mail and hands it to every device by POP3.
-#![allow(dead_code, unused_imports)]
 
+mod accounts;
 mod cli;
 mod commands;
 mod config;
 mod doors;
 mod failure;
+mod jobs;
 mod logging;
 mod output;
+mod secrets;
 mod serve;
 mod units;
 
@@ -69,12 +71,12 @@ fn run_command(command: Command, global: &Global) -> Result<ExitCode, Failure> {
     }
     let config = configuration(global)?;
     logging::start(global.verbose, matches!(command, Command::Serve));
-    let out = output::Output::new(global.json);
+    let out = output::Output::new(global.json, global.verbose > 0);
     match command {
         Command::Serve => serve::run(&config),
         Command::Fetch(fetch) => commands::fetch::run(&fetch, &config, &out),
         Command::Account(command) => commands::account::run(&command, &config, &out),
-        Command::Doctor(_) => Err(Failure::Usage("not yet".to_owned())),
+        Command::Doctor(doctor) => commands::doctor::run(&doctor, &config, &out),
         Command::User(command) => commands::user::run(command, &config, &out),
         Command::List(list) => commands::mail::list(&list, &config, &out),
         Command::Show { id } => commands::mail::show(&id, &config, &out),

@@ -7,12 +7,18 @@ use crate::failure::Failure;
 /// Standard output, as asked for.
 pub(crate) struct Output {
     json: bool,
+    verbose: bool,
 }
 
 impl Output {
-    /// For `--json` or not.
-    pub(crate) fn new(json: bool) -> Self {
-        Self { json }
+    /// For `--json` or not, and whether more is to be said.
+    pub(crate) fn new(json: bool, verbose: bool) -> Self {
+        Self { json, verbose }
+    }
+
+    /// Whether each single thing is to be told.
+    pub(crate) fn verbose(&self) -> bool {
+        self.verbose
     }
 
     /// Whether scripts read.

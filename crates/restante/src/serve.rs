@@ -1,6 +1,7 @@
 //! `restante serve`: every listener, every signal, one process.
 
 mod bootstrap;
+mod fetching;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use tracing::{error, info, warn};
 use crate::commands::{open_directory, open_store};
 use crate::config::Config;
 use crate::failure::Failure;
+use crate::jobs::{Jobs, Next};
 
 /// How often it is told what the store found: damage, an index that had to catch up.
 const REPORTS: Duration = Duration::from_secs(2);
@@ -107,23 +109,48 @@ async fn serve(config: &Config, connections: usize) -> Result<ExitCode, Failure>
     if directory.is_empty()? && config.passwd_file().is_none() {
         warn!("there are no users yet, so nobody can log in: restante user add NAME");
     }
-    let mut tell = tokio::time::interval(REPORTS);
-    loop {
-        tokio::select! {
-            asked = signals.next() => match asked {
-                Asked::Reload => reload(&certificates, &directory),
-                Asked::Stop => break,
-            },
-            _ = tell.tick() => for report in store.take_reports() {
-                error!("store: {report}");
-            },
+    let mut jobs = Jobs::new();
+    let told = Arc::clone(&store);
+    jobs.start(Duration::ZERO, move || {
+        for report in told.take_reports() {
+            error!("store: {report}");
         }
+        std::future::ready(Next::In(REPORTS))
+    });
+    let store: Arc<dyn MailStore> = store;
+    let mut fetches = Jobs::new();
+    fetching::start(config, &store, &mut fetches)?;
+    while matches!(signals.next().await, Asked::Reload) {
+        reload(&certificates, &directory);
+        fetches = fetch_anew(config, &store, fetches).await;
     }
     info!("stopping: sessions may finish what they do");
     drainer.start();
-    listeners.finish(&mut signals, &drainer).await;
+    tokio::join!(
+        listeners.finish(&mut signals, &drainer),
+        fetches.finish(fetching::GRACE),
+    );
+    jobs.finish(fetching::GRACE).await;
     info!("stopped");
     Ok(ExitCode::SUCCESS)
+}
+
+/// Reads the accounts again; a file with mistakes changes nothing.
+async fn fetch_anew(config: &Config, store: &Arc<dyn MailStore>, fetches: Jobs) -> Jobs {
+    let read = match config.read_again() {
+        Ok(read) => read,
+        Err(error) => {
+            error!(%error, "cannot read the accounts again; the old ones stay");
+            return fetches;
+        }
+    };
+    fetches.finish(fetching::GRACE).await;
+    let mut fetches = Jobs::new();
+    match fetching::start(&read, store, &mut fetches) {
+        Ok(()) => info!(accounts = read.accounts().len(), "accounts are read again"),
+        Err(error) => error!(%error, "cannot fetch on schedule"),
+    }
+    fetches
 }
 
 fn open_certificates(config: &Config) -> Result<Arc<Certificates>, Failure> {

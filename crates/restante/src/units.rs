@@ -75,6 +75,42 @@ pub(crate) fn exact_duration(ms: u64) -> String {
     format!("{ms} ms")
 }
 
+/// A server's unique-id for people and scripts: what is not printable ASCII, and `%`, as `%` and two
+/// hexadecimal digits.
+pub(crate) fn show_remote_id(id: &[u8]) -> String {
+    let mut text = String::with_capacity(id.len());
+    for &byte in id {
+        match byte {
+            b'!'..=b'~' if byte != b'%' => text.push(char::from(byte)),
+            _ => text += &format!("%{byte:02X}"),
+        }
+    }
+    text
+}
+
+/// What may be meant by a unique-id that somebody types: as it stands, and as [`show_remote_id`] shows it.
+pub(crate) fn remote_ids(text: &str) -> Vec<Vec<u8>> {
+    let mut ids = vec![text.as_bytes().to_vec()];
+    ids.extend(percent_decoded(text).filter(|decoded| *decoded != ids[0]));
+    ids
+}
+
+/// RFC 3986 §2.1: `%40` for `@`. `None` when what follows a `%` is not two hexadecimal digits.
+pub(crate) fn percent_decoded(text: &str) -> Option<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        if byte != b'%' {
+            bytes.push(byte);
+            continue;
+        }
+        let mut digit = || char::from(rest.next()?).to_digit(16);
+        let value = digit()? * 16 + digit()?;
+        bytes.push(u8::try_from(value).ok()?);
+    }
+    Some(bytes)
+}
+
 /// `1 message`, `2 messages`.
 pub(crate) fn count(number: u64, what: &str) -> String {
     let s = if number == 1 { "" } else { "s" };
@@ -123,6 +159,15 @@ mod tests {
             ("99999999999T", None),
         ] {
             assert_eq!(super::octets(text), octets, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_unique_id_that_is_shown_can_be_typed() {
+        for id in [&b"a%41"[..], b"plain", b"sp ace\0\xff", b"%"] {
+            let shown = show_remote_id(id);
+            assert!(shown.is_ascii() && !shown.contains(' '), "{shown}");
+            assert!(remote_ids(&shown).contains(&id.to_vec()), "{shown}");
         }
     }
 

@@ -21,7 +21,7 @@ pub async fn run(
     account: &Account,
     world: &World,
     options: &RunOptions,
-    progress: &mut (dyn FnMut(Progress<'_>) + Send),
+    progress: &mut (dyn FnMut(Progress<'_>) + Send + Sync),
 ) -> Result<Summary, FetchError> {
     let now_ms = now_ms();
     if options.dry_run {
@@ -59,7 +59,7 @@ fn start<'a>(
     account: &'a Account,
     world: &'a World,
     options: &'a RunOptions,
-    progress: &'a mut (dyn FnMut(Progress<'_>) + Send),
+    progress: &'a mut (dyn FnMut(Progress<'_>) + Send + Sync),
     books: Books,
     now_ms: u64,
 ) -> Result<Run<'a>, FetchError> {

@@ -39,7 +39,7 @@ pub(super) struct Run<'a> {
     pub(super) account: &'a Account,
     pub(super) world: &'a World,
     pub(super) options: &'a RunOptions,
-    pub(super) progress: &'a mut (dyn FnMut(Progress<'_>) + Send),
+    pub(super) progress: &'a mut (dyn FnMut(Progress<'_>) + Send + Sync),
     pub(super) ledger: Ledger<'a>,
     pub(super) facts: Facts,
     pub(super) now_ms: u64,

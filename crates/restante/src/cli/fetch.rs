@@ -35,7 +35,7 @@ Exit codes (of several accounts the highest counts):
   78  configuration: a mistake in the file, or a password that cannot be had";
 
 /// `restante fetch`
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub(crate) struct Fetch {
     /// Accounts of the configuration, or URLs such as pop3s://ann@pop.example.org [default: all accounts]
     #[arg(value_name = "ACCOUNT|URL")]
@@ -70,6 +70,17 @@ pub(crate) struct Remote {
     /// Somewhere else than into our own store
     #[arg(long, value_name = "DESTINATION")]
     pub(crate) to: Option<String>,
+    /// Read the password of an imaps:// destination from the first line of a file
+    #[arg(long, value_name = "FILE", requires = "to")]
+    pub(crate) to_password_file: Option<PathBuf>,
+    /// Take the password of an imaps:// destination from the first line that a command prints
+    #[arg(
+        long,
+        value_name = "COMMAND",
+        requires = "to",
+        conflicts_with = "to_password_file"
+    )]
+    pub(crate) to_password_command: Option<String>,
     /// Where a message is larger, take its header only
     #[arg(long, value_name = "SIZE", value_parser = super::size)]
     pub(crate) max_size: Option<u64>,
@@ -161,7 +172,7 @@ pub(crate) enum Account {
 }
 
 /// `restante account add`
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub(crate) struct AccountAdd {
     /// The mail address, such as you@example.org
     #[arg(value_name = "ADDRESS")]

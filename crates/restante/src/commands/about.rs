@@ -157,6 +157,12 @@ fn show_account(account: &Account) -> serde_json::Value {
         SecretFrom::TokenCommand(command) => say("token_command", json!(command)),
         SecretFrom::OAuth(oauth) => say("oauth", show_oauth(oauth)),
     }
+    match &account.target_secret {
+        SecretFrom::File(path) => say("to_password_file", json!(path)),
+        SecretFrom::Environment(name) => say("to_password_env", json!(name)),
+        SecretFrom::Command(command) => say("to_password_command", json!(command)),
+        _ => {}
+    }
     if let Some(minimum) = account.minimum {
         say("auth", json!(minimum.name().to_ascii_lowercase()));
     }
@@ -166,7 +172,7 @@ fn show_account(account: &Account) -> serde_json::Value {
     say("keep", json!(account.keep.to_string()));
     match &account.target {
         Target::Mailbox(name) => say("into", json!(name)),
-        Target::Destination(place) => say("to", json!(place)),
+        Target::Destination(place) => say("to", json!(place.to_string())),
     }
     if let Some(octets) = account.max_size {
         say("max_size", json!(units::exact_octets(octets)));
@@ -214,10 +220,14 @@ fn show_oauth(oauth: &OAuth) -> serde_json::Value {
         ("authorize_endpoint", &oauth.authorize_endpoint),
         ("token_endpoint", &oauth.token_endpoint),
         ("device_endpoint", &oauth.device_endpoint),
+        ("redirect", &oauth.redirect),
     ] {
         if let Some(value) = value {
             section.insert(key.to_owned(), json!(value));
         }
+    }
+    if let Some(ca) = &oauth.ca {
+        section.insert("ca".to_owned(), json!(ca));
     }
     if !oauth.scopes.is_empty() {
         section.insert("scopes".to_owned(), json!(oauth.scopes));

@@ -1,5 +1,7 @@
 //! `restante status`: what there is, and whether something needs attention.
 
+mod accounts;
+
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -12,8 +14,18 @@ use crate::failure::Failure;
 use crate::output::Output;
 use crate::units;
 
-/// Runs `restante status`. Exits 1 when the disk is below `min_free`.
+/// Runs `restante status`. Exits 1 when the disk is below `min_free`, or when an account has been
+/// silent for too long.
 pub(crate) fn run(config: &Config, out: &Output) -> Result<ExitCode, Failure> {
+    // Accounts may put their mail elsewhere, or may not have brought any yet.
+    let mail = config.accounts().is_empty() || super::is_there(&config.data().join("packs"))?;
+    let full = mail && of_mail(config, out)?;
+    let silent = accounts::run(config, out)?;
+    Ok(ExitCode::from(u8::from(full || silent)))
+}
+
+/// Mailboxes and the disk; whether it is too full.
+fn of_mail(config: &Config, out: &Output) -> Result<bool, Failure> {
     let data = config.data();
     let store = open_existing_store(config)?;
     let users = open_directory(config)?.users()?;
@@ -84,7 +96,7 @@ pub(crate) fn run(config: &Config, out: &Output) -> Result<ExitCode, Failure> {
             data.join("lost+found").display()
         ))?;
     }
-    Ok(ExitCode::from(u8::from(full)))
+    Ok(full)
 }
 
 fn folder_octets(folder: &Path) -> Result<u64, Failure> {

@@ -1,13 +1,12 @@
 //! One remote mailbox to fetch from, as resolved: from `[account.NAME]`, or from a URL.
 
-use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use restante_client::{Mechanism, Security, Server, Socks5};
+use restante_intake::destination::Spec;
+pub(crate) use restante_intake::fetch::Keep;
 use restante_proto::Secret;
-
-use crate::units;
 
 /// No account's name is longer, in octets.
 const NAME_OCTETS_MAX: usize = 128;
@@ -46,50 +45,13 @@ pub(crate) fn security(name: &str) -> Option<Security> {
     .find(|security| security_name(*security) == name)
 }
 
-/// What stays on the server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Keep {
-    /// Everything.
-    Forever,
-    /// What was stored here less than so many days ago.
-    Days(u32),
-    /// What no verified backup has.
-    UntilBackedUp,
-    /// Nothing that is stored here.
-    None,
-}
+/// What a policy looks like, for whoever wrote another thing.
+pub(crate) const KEEP_RIGHT: &str = "\"forever\", \"30 days\", \"until-backed-up\" or \"none\"";
 
-impl Keep {
-    /// What a policy looks like, for whoever wrote another thing.
-    pub(crate) const RIGHT: &'static str =
-        "\"forever\", \"30 days\", \"until-backed-up\" or \"none\"";
-
-    /// Reads a policy.
-    pub(crate) fn from_text(text: &str) -> Option<Self> {
-        match text.trim() {
-            "forever" => Some(Self::Forever),
-            "until-backed-up" => Some(Self::UntilBackedUp),
-            "none" => Some(Self::None),
-            days => {
-                let ms = units::duration_ms(days)?;
-                let whole = ms > 0 && ms.is_multiple_of(units::DAY_MS);
-                let days = u32::try_from(ms / units::DAY_MS).ok()?;
-                whole.then_some(Self::Days(days))
-            }
-        }
-    }
-}
-
-impl fmt::Display for Keep {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Forever => f.write_str("forever"),
-            Self::Days(1) => f.write_str("1 day"),
-            Self::Days(days) => write!(f, "{days} days"),
-            Self::UntilBackedUp => f.write_str("until-backed-up"),
-            Self::None => f.write_str("none"),
-        }
-    }
+/// Reads a policy. No days at all is spelled `none`.
+pub(crate) fn keep(text: &str) -> Option<Keep> {
+    let keep = text.trim().parse().ok()?;
+    (keep != Keep::Days(0)).then_some(keep)
 }
 
 /// Where an account's password or token comes from.
@@ -134,6 +96,10 @@ pub(crate) struct OAuth {
     pub(crate) token_endpoint: Option<String>,
     /// Where device codes come from.
     pub(crate) device_endpoint: Option<String>,
+    /// Where the browser is sent back to, as it is registered.
+    pub(crate) redirect: Option<String>,
+    /// Certification authorities to trust instead of the system's, PEM.
+    pub(crate) ca: Option<PathBuf>,
 }
 
 /// Where fetched mail goes.
@@ -142,7 +108,7 @@ pub(crate) enum Target {
     /// The mailbox of that name in our store.
     Mailbox(String),
     /// Somewhere else, such as `maildir:/srv/mail`.
-    Destination(String),
+    Destination(Spec),
 }
 
 /// A remote mailbox to fetch from.
@@ -164,6 +130,8 @@ pub(crate) struct Account {
     pub(crate) keep: Keep,
     /// Where the mail goes.
     pub(crate) target: Target,
+    /// The password of a destination that wants a login.
+    pub(crate) target_secret: SecretFrom,
     /// Above so many octets only the header is taken.
     pub(crate) max_size: Option<u64>,
     /// Messages downloaded in a day, at most.
@@ -186,6 +154,7 @@ impl Account {
             only: None,
             keep: Keep::Forever,
             target: Target::Mailbox("me".to_owned()),
+            target_secret: SecretFrom::Prompt,
             max_size: None,
             max_per_day: None,
             every: Some(EVERY),
@@ -299,14 +268,14 @@ mod tests {
             ("none", Some(Keep::None)),
             ("until-backed-up", Some(Keep::UntilBackedUp)),
             ("30 days", Some(Keep::Days(30))),
-            ("1d", Some(Keep::Days(1))),
+            ("1 day", Some(Keep::Days(1))),
             ("0 days", None),
             ("12 hours", None),
             ("always", None),
         ] {
-            assert_eq!(Keep::from_text(text), keep, "{text}");
+            assert_eq!(super::keep(text), keep, "{text}");
             if let Some(keep) = keep {
-                assert_eq!(Keep::from_text(&keep.to_string()), Some(keep));
+                assert_eq!(super::keep(&keep.to_string()), Some(keep));
             }
         }
     }

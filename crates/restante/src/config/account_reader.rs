@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use restante_client::{ClientCertificate, Mechanism, Place, Security, Server, TlsOptions};
+use restante_intake::destination::Spec;
 use restante_proto::Secret;
 
 use super::account::{self, Account, Keep, OAuth, SecretFrom, Target};
@@ -28,10 +29,10 @@ pub(super) fn read(mut section: Section<'_, '_, '_>) -> Option<Account> {
     let user = required(&mut section, "user", "\"ann@example.org\"");
     let secret = secret(&mut section);
     let (minimum, only) = mechanisms(&mut section);
-    let keep = section.take("keep", Keep::RIGHT, |value| {
-        Keep::from_text(value.as_str()?)
+    let keep = section.take("keep", account::KEEP_RIGHT, |value| {
+        account::keep(value.as_str()?)
     });
-    let target = target(&mut section, keep);
+    let (target, target_secret) = target(&mut section, keep);
     let max_size = section.size("max_size");
     let max_per_day = section.count("max_per_day");
     let every = every(&mut section);
@@ -48,6 +49,7 @@ pub(super) fn read(mut section: Section<'_, '_, '_>) -> Option<Account> {
         only,
         keep: keep.unwrap_or(account.keep),
         target: target.unwrap_or_else(|| account.target.clone()),
+        target_secret,
         max_size,
         max_per_day,
         every: every.unwrap_or(account.every),
@@ -160,51 +162,48 @@ fn tls(section: &mut Section<'_, '_, '_>, security: Security) -> TlsOptions {
 
 /// One source of the password or token; more than one is a mistake.
 fn secret(section: &mut Section<'_, '_, '_>) -> SecretFrom {
-    let file = section.path("password_file").map(SecretFrom::File);
-    let environment = section.take(
-        "password_env",
-        "the name of a variable, such as \"GMX_PASSWORD\"",
-        |value| {
-            let name = value.as_str()?;
-            let good = !name.is_empty() && !name.contains(['=', '\0', ' ']);
-            good.then(|| SecretFrom::Environment(name.to_owned()))
-        },
-    );
-    let command = section.word("password_command", "\"pass show mail/gmx\"");
+    let keys = ["password_file", "password_env", "password_command"];
+    let mut said = password(section, keys);
     let keyring = section.word(
         "password_keyring",
         "the entry's user, such as \"ann@gmx.net\"",
     );
     let token = section.word("token_command", "\"my-token-program ann@gmx.net\"");
-    let oauth = oauth(section).map(|oauth| SecretFrom::OAuth(Box::new(oauth)));
-    let mut said: Vec<SecretFrom> = [
-        file,
-        environment,
-        command.map(SecretFrom::Command),
-        keyring.map(SecretFrom::Keyring),
-        token.map(SecretFrom::TokenCommand),
-        oauth,
-    ]
-    .into_iter()
-    .flatten()
-    .collect();
+    said.extend(keyring.map(SecretFrom::Keyring));
+    said.extend(token.map(SecretFrom::TokenCommand));
+    said.extend(oauth(section).map(|oauth| SecretFrom::OAuth(Box::new(oauth))));
     if said.len() > 1 {
         section.wrong(
             "has its password from more than one place",
             "one of password_file, password_env, password_command, password_keyring, token_command and oauth",
         );
     }
-    if cfg!(not(feature = "keyring"))
-        && said
-            .iter()
-            .any(|from| matches!(from, SecretFrom::Keyring(_)))
-    {
+    let keyring = said
+        .iter()
+        .any(|from| matches!(from, SecretFrom::Keyring(_)));
+    if keyring && cfg!(not(feature = "keyring")) {
         section.wrong(
             "wants the keyring, which this program was built without",
             "password_command with your keyring's own program, such as \"secret-tool lookup service restante\"; or build with --features keyring",
         );
     }
     said.pop().unwrap_or(SecretFrom::Prompt)
+}
+
+/// A password from a file, the environment or a command.
+fn password(section: &mut Section<'_, '_, '_>, keys: [&'static str; 3]) -> Vec<SecretFrom> {
+    let [file, environment, command] = keys;
+    let file = section.path(file).map(SecretFrom::File);
+    let right = "the name of a variable, such as \"GMX_PASSWORD\"";
+    let environment = section.take(environment, right, |value| {
+        let name = value.as_str()?;
+        let good = !name.is_empty() && !name.contains(['=', '\0', ' ']);
+        good.then(|| SecretFrom::Environment(name.to_owned()))
+    });
+    let command = section
+        .word(command, "\"pass show mail/gmx\"")
+        .map(SecretFrom::Command);
+    [file, environment, command].into_iter().flatten().collect()
 }
 
 /// `oauth = { … }` or `[account.NAME.oauth]`.
@@ -260,6 +259,8 @@ fn oauth(section: &mut Section<'_, '_, '_>) -> Option<OAuth> {
     let authorize_endpoint = endpoint("authorize_endpoint");
     let token_endpoint = endpoint("token_endpoint");
     let device_endpoint = endpoint("device_endpoint");
+    let redirect = section.word("redirect", "\"http://127.0.0.1\"");
+    let ca = section.path("ca");
     if nobody {
         section.wrong(
             "names neither a provider nor its endpoints",
@@ -276,6 +277,8 @@ fn oauth(section: &mut Section<'_, '_, '_>) -> Option<OAuth> {
         authorize_endpoint,
         token_endpoint,
         device_endpoint,
+        redirect,
+        ca,
     })
 }
 
@@ -298,12 +301,13 @@ fn mechanisms(section: &mut Section<'_, '_, '_>) -> (Option<Mechanism>, Option<M
     (minimum, apop.then_some(Mechanism::Apop))
 }
 
-fn target(section: &mut Section<'_, '_, '_>, keep: Option<Keep>) -> Option<Target> {
+fn target(section: &mut Section<'_, '_, '_>, keep: Option<Keep>) -> (Option<Target>, SecretFrom) {
     let both = section.has("into") && section.has("to");
     let into = section.take("into", "a user's name, such as \"me\"", |value| {
         restante_directory::user_name(value.as_str()?).ok()
     });
-    let to = section.word("to", "\"maildir:/path\", \"mbox:/path\", \"lmtp:host:port\", \"smtp:host:port\", \"imaps://user@host/mailbox\" or \"pipe:command\"");
+    let right = "\"maildir:/path\", \"mbox:/path\", \"lmtp:host:port\", \"smtp:host:port\", \"imaps://user@host/mailbox\" or \"pipe:command\"";
+    let to = section.take("to", right, |value| Spec::parse(value.as_str()?).ok());
     if both {
         section.wrong(
             "has both into and to",
@@ -316,7 +320,17 @@ fn target(section: &mut Section<'_, '_, '_>, keep: Option<Keep>) -> Option<Targe
             "into = \"me\", or another keep",
         );
     }
-    to.map(Target::Destination).or(into.map(Target::Mailbox))
+    let keys = ["to_password_file", "to_password_env", "to_password_command"];
+    let mut secrets = password(section, keys);
+    let login = matches!(to, Some(Spec::Imap { .. }));
+    if secrets.len() > 1 || (!secrets.is_empty() && !login && to.is_some()) {
+        section.wrong(
+            "has a password too many for its destination",
+            "one of to_password_file, to_password_env and to_password_command, with to = \"imaps://…\"",
+        );
+    }
+    let target = to.map(Target::Destination).or(into.map(Target::Mailbox));
+    (target, secrets.pop().unwrap_or(SecretFrom::Prompt))
 }
 
 fn every(section: &mut Section<'_, '_, '_>) -> Option<Option<Duration>> {

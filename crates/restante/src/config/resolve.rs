@@ -89,6 +89,17 @@ pub(crate) fn load(overrides: &Overrides, origin: &Origin) -> Result<Config, Con
     Ok(resolve(typed, file, data))
 }
 
+impl Config {
+    /// What the same file says now, for the same data folder.
+    pub(crate) fn read_again(&self) -> Result<Self, ConfigError> {
+        let typed = match &self.file {
+            None => Typed::default(),
+            Some(path) => read_file(path)?,
+        };
+        Ok(resolve(typed, self.file.clone(), self.data.clone()))
+    }
+}
+
 fn read_file(path: &Path) -> Result<Typed, ConfigError> {
     let text = std::fs::read_to_string(path)
         .map_err(|error| ConfigError::Unreadable(path.to_owned(), error))?;

@@ -111,20 +111,8 @@ fn ledger_name(user: &str, place: &Place) -> String {
     }
 }
 
-/// RFC 3986 §2.1: `%40` for `@`.
 fn decode(text: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.bytes();
-    while let Some(byte) = rest.next() {
-        if byte != b'%' {
-            bytes.push(byte);
-            continue;
-        }
-        let mut digit = || char::from(rest.next()?).to_digit(16);
-        let value = digit()? * 16 + digit()?;
-        bytes.push(u8::try_from(value).ok()?);
-    }
-    String::from_utf8(bytes).ok()
+    String::from_utf8(crate::units::percent_decoded(text)?).ok()
 }
 
 #[cfg(test)]
