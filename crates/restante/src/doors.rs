@@ -50,7 +50,7 @@ fn fetch_from(address: String, global: &Global, out: &output::Output) -> Result<
         address: Some(address),
         ..AccountAdd::default()
     };
-    crate::run_command(Command::Account(Account::Add(add)), global)?;
+    crate::run_command(Command::Account(Account::Add(Box::new(add))), global)?;
     let added: Vec<_> = account_names(global)?
         .into_iter()
         .filter(|name| !before.contains(name))

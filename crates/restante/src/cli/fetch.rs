@@ -141,7 +141,7 @@ pub(crate) struct Secrets {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Account {
     /// Add an account: find its server, try it, and write it into the configuration
-    Add(AccountAdd),
+    Add(Box<AccountAdd>),
     /// List accounts, and how they do
     List,
     /// Log in, and say what is there; nothing is downloaded
@@ -198,6 +198,18 @@ pub(crate) struct AccountAdd {
     /// The OAuth2 client id, where the provider wants OAuth2
     #[arg(long, value_name = "ID")]
     pub(crate) client_id: Option<String>,
+    /// Trust these certification authorities (PEM) and no others
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ca: Option<PathBuf>,
+    /// Trust the server's certificate with this SHA-256 and no other
+    #[arg(long, value_name = "SHA256")]
+    pub(crate) pin: Option<String>,
+    /// Take any certificate: whoever is on the way can read the password and all mail
+    #[arg(long, conflicts_with_all = ["ca", "pin"])]
+    pub(crate) danger_accept_any_certificate: bool,
+    /// Do not download what getmail, fetchmail, mpop or Thunderbird has downloaded already
+    #[arg(long)]
+    pub(crate) take_over: bool,
     /// Ask nothing: take the defaults for what is not said
     #[arg(long, short)]
     pub(crate) yes: bool,
