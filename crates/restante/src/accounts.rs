@@ -282,13 +282,7 @@ pub(crate) fn explanation(account: &Account, error: &FetchError) -> Option<&'sta
     let Place::Tcp { host, .. } = &account.server.place else {
         return None;
     };
-    let said = error
-        .reply()
-        .and_then(|reply| providers::explain(host, reply));
-    said.or_else(|| {
-        let refused = error.kind() == Kind::Permission && error.reply().is_some();
-        refused.then(|| providers::refused(host))
-    })
+    providers::explain(host, error.reply()?)
 }
 
 impl Secrets {

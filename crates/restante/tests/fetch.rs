@@ -216,7 +216,8 @@ fn a_server_without_stls_gets_no_password() {
     let (home, world) = (Home::new(), World::plain(1));
     let url = world.url();
     let output = home.run(&["fetch", &url, "--password-env", "PW"]);
-    assert_eq!(output.status.code(), Some(76), "{output:?}");
+    assert_eq!(output.status.code(), Some(77), "{output:?}");
+    assert!(told(&output).contains("STLS"), "{output:?}");
     assert_eq!(world.asked("PASS") + world.asked("AUTH"), 0);
 }
 
@@ -327,7 +328,7 @@ fn wrong_usage_is_64_and_says_what_would_be_right() {
 }
 
 #[test]
-fn a_stuck_server_is_given_up_with_75_and_a_babbling_one_with_76() {
+fn a_stuck_server_is_given_up_with_69_or_75_and_a_babbling_one_with_76() {
     let home = Home::new();
     let silent = World::new(
         1,
@@ -338,6 +339,10 @@ fn a_stuck_server_is_given_up_with_75_and_a_babbling_one_with_76() {
     );
     let url = silent.url();
     let started = Instant::now();
+    home.json(&once(&url, &["--timeout", "1 s"]), 69);
+    silent
+        .server
+        .change(|quirks| quirks.unanswered = vec!["UIDL"]);
     home.json(&once(&url, &["--timeout", "1 s"]), 75);
     assert!(started.elapsed() < Duration::from_secs(20));
     let babbling = World::new(
@@ -484,7 +489,7 @@ fn several_accounts_are_fetched_and_one_that_fails_keeps_none_back() {
 fn accounts_are_listed_tried_relearnt_and_removed() {
     let (home, world) = (Home::new(), World::plain(3));
     home.configure(&format!(
-        "# mine\n{}",
+        "# mine\n\n{}",
         world.section("gmx", "# keep this\n[fetch]")
     ));
     let tried = home.json(&["account", "test", "gmx"], 0);
@@ -498,7 +503,14 @@ fn accounts_are_listed_tried_relearnt_and_removed() {
     assert_eq!(listed[0]["account"], "gmx");
     assert_eq!(listed[0]["stored"], 3);
     assert!(listed[0]["last_success"].is_string(), "{listed:?}");
-    home.json(&["account", "relearn", "gmx"], 0);
+    world.server.rename_ids(|id| [&b"other-"[..], id].concat());
+    let retrieved = world.asked("RETR");
+    let learnt = home.json(&["account", "relearn", "gmx"], 0);
+    assert_eq!(
+        (&learnt[0]["recognised"], &learnt[0]["new"]),
+        (&3.into(), &0.into())
+    );
+    assert_eq!(world.asked("RETR"), retrieved, "nothing is downloaded");
     assert_eq!(home.json(&["fetch"], 0)[0]["stored"], 0);
     world.server.change(|quirks| {
         quirks.instead = vec![

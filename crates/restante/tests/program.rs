@@ -45,12 +45,10 @@ impl Home {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        child
-            .stdin
-            .take()
-            .unwrap()
-            .write_all(text.as_bytes())
-            .unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        // A program that has refused its arguments reads nothing, and may be gone already.
+        let _gone = stdin.write_all(text.as_bytes());
+        drop(stdin);
         child.wait_with_output().unwrap()
     }
 

@@ -105,6 +105,10 @@ async fn books(account: &Account, world: &World, make: bool) -> Result<Books, Fe
         return Ok(Books::Table);
     };
     let Some(store) = &world.store else {
+        if !make {
+            // A dry run before there is any mail.
+            return Ok(Books::Nothing);
+        }
         let what = format!("{}: there is no store to fetch into", account.name);
         return Err(FetchError::new(Kind::Configuration, what));
     };

@@ -27,11 +27,12 @@ Exit codes (of several accounts the highest counts):
    0  done, or there was nothing new, or the server asked to come back later
    1  done, but something was set aside; `restante status` says what and why
   64  usage: no such account, a bad URL, flags that contradict each other
-  69  unavailable: the host is unknown, nobody listens, the connection was lost
+  69  unavailable: the host is unknown, nobody listens, nobody answers
   74  a disk failed or is full, here
-  75  temporary: time ran out, or the server has trouble that may pass
-  76  protocol: the server does not keep to POP3, or does not offer TLS
-  77  permission: login refused, or the certificate is not trusted
+  75  temporary: the connection was cut or time ran out, the server has trouble that may
+      pass, or this account is being fetched already
+  76  protocol: the server does not keep to POP3
+  77  permission: the login or STLS was refused, or the certificate is not trusted
   78  configuration: a mistake in the file, or a password that cannot be had";
 
 /// `restante fetch`

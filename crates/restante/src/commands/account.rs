@@ -10,8 +10,8 @@ use serde_json::json;
 
 use super::fetch::named;
 use crate::accounts;
-use crate::cli::{Account as Asked, Secrets};
-use crate::config::account::Target;
+use crate::cli::{Account as Asked, Remote, Secrets};
+use crate::config::account::{Keep, Target};
 use crate::config::{Account, Config, edit};
 use crate::failure::Failure;
 use crate::output::{self, Output};
@@ -156,6 +156,8 @@ fn test(names: &[String], config: &Config, out: &Output) -> Result<ExitCode, Fai
     Ok(ExitCode::from(code))
 }
 
+/// What is on the server is told by its header where its unique-id is not known, and compared with the
+/// archive, which is itself the record of what was fetched. Nothing is downloaded, nothing deleted.
 fn relearn(
     name: &str,
     secrets: &Secrets,
@@ -163,10 +165,31 @@ fn relearn(
     out: &Output,
 ) -> Result<ExitCode, Failure> {
     let mut account = named(name, config)?.clone();
-    accounts::apply(&crate::cli::Remote::default(), secrets, &mut account)?;
+    accounts::apply(&Remote::default(), secrets, &mut account)?;
+    account.keep = Keep::Forever;
+    account.max_size = None;
     let world = accounts::world(config, std::slice::from_ref(&account), false)?;
     let ready = accounts::ready(&account, config.data())?;
-    let _ = (world, ready, out);
+    let options = RunOptions {
+        limit: Some(0),
+        once: true,
+        even_if_paused: true,
+        ..RunOptions::default()
+    };
+    let mut nothing = |_: Progress<'_>| {};
+    let done = accounts::fetch(&ready, None, &world, &options, &mut nothing);
+    let summary = runtime()?.block_on(done)?;
+    let here = summary.listed.saturating_sub(summary.left);
+    out.line(
+        &json!({"account": name, "listed": summary.listed, "here": here,
+                "recognised": summary.recognised, "new": summary.left}),
+        &format!(
+            "{name}: {} on the server; {here} are here already, {} of them known again under another unique-id; {} are new",
+            units::count(summary.listed, "message"),
+            summary.recognised,
+            summary.left
+        ),
+    )?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -177,12 +200,7 @@ fn remove(name: &str, config: &Config, out: &Output) -> Result<ExitCode, Failure
         return Err(Failure::Config("there is no configuration file".to_owned()));
     };
     edit::edit(file, |document| {
-        if let Some(accounts) = document
-            .get_mut("account")
-            .and_then(|item| item.as_table_like_mut())
-        {
-            accounts.remove(name);
-        }
+        edit::remove_section(document, "account", name);
         Ok(())
     })?;
     let state = config.data().join("state.db");

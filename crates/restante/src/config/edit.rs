@@ -5,7 +5,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::Path;
 
-use toml_edit::DocumentMut;
+use toml_edit::{DocumentMut, Item, Table};
 
 use super::reader;
 use crate::failure::Failure;
@@ -39,6 +39,55 @@ pub(crate) fn edit(
     }
     replace(&path, text.as_bytes())
         .map_err(Failure::io(format_args!("cannot write {}", path.display())))
+}
+
+/// Takes a section such as `[account.gmx]` out, with what is below it. What stands above it and apart
+/// from it, behind a blank line, stays.
+pub(crate) fn remove_section(document: &mut DocumentMut, section: &str, name: &str) {
+    let Some(sections) = document.get_mut(section).and_then(Item::as_table_like_mut) else {
+        return;
+    };
+    let Some(Item::Table(removed)) = sections.remove(name) else {
+        return;
+    };
+    let above = removed.decor().prefix().and_then(|prefix| prefix.as_str());
+    let above = above.unwrap_or_default();
+    let apart = above.rfind("\n\n").map_or("", |at| &above[..=at]);
+    if apart.trim().is_empty() {
+        return;
+    }
+    let behind = first_behind(document.as_table_mut(), removed.position());
+    match behind {
+        Some(table) => {
+            let own = table.decor().prefix().and_then(|prefix| prefix.as_str());
+            let both = format!("{apart}{}", own.unwrap_or_default());
+            table.decor_mut().set_prefix(both);
+        }
+        None => {
+            let trailing = document.trailing().as_str().unwrap_or_default();
+            let both = format!("{apart}{trailing}");
+            document.set_trailing(both);
+        }
+    }
+}
+
+/// The first table that has a header of its own behind that place in the file.
+fn first_behind(table: &mut Table, place: Option<isize>) -> Option<&mut Table> {
+    let mut first: Option<&mut Table> = None;
+    for (_, item) in table.iter_mut() {
+        let Item::Table(below) = item else { continue };
+        let own = !below.is_implicit() && below.position() > place;
+        let candidate = if own {
+            Some(below)
+        } else {
+            first_behind(below, place)
+        };
+        first = match (first, candidate) {
+            (Some(a), Some(b)) if a.position() <= b.position() => Some(a),
+            (a, b) => b.or(a),
+        };
+    }
+    first
 }
 
 /// The new file is whole and on the disk before it takes the old one's name.
@@ -86,13 +135,22 @@ mod tests {
         edit(&path, set("data")).unwrap();
         fs::write(&path, "# mine\ndata = \"/y\" # there\n").unwrap();
         edit(&path, set("data")).unwrap();
-        let good = "# mine\ndata = \"/x\" # there\n";
         let read = || fs::read_to_string(&path).unwrap();
         assert!(read().starts_with("# mine\ndata = \"/x\""), "{}", read());
         let before = read();
         edit(&path, set("dota")).unwrap_err();
         assert_eq!(read(), before);
         assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
-        let _ = good;
+    }
+
+    #[test]
+    fn a_section_goes_and_what_stands_apart_from_it_stays() {
+        let text = "# the file\n\n# the first\n[account.a]\nhost = \"h\"\n[account.a.oauth]\nx = 1\n\n# the second\n[account.b]\nhost = \"i\"\n";
+        let mut document: DocumentMut = text.parse().unwrap();
+        remove_section(&mut document, "account", "a");
+        let left = "# the file\n\n# the second\n[account.b]\nhost = \"i\"\n";
+        assert_eq!(document.to_string(), left);
+        remove_section(&mut document, "account", "b");
+        assert_eq!(document.to_string().trim_end(), "# the file");
     }
 }
