@@ -34,7 +34,8 @@ pub(crate) struct Source {
     /// Whose it is, for messages.
     whose: String,
     from: Held,
-    /// What was given last, so that a password that was refused is not tried again.
+    /// What a destination was given last, so that a password that was refused is not tried again. The
+    /// fetcher sees to that by itself.
     given: Mutex<Option<Secret>>,
 }
 
@@ -118,19 +119,6 @@ impl Source {
             return Ok(Credentials::Certificate);
         }
         let secret = self.secret().await?;
-        let before = self
-            .given
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .replace(secret.clone());
-        let same = before.is_some_and(|before| before.expose() == secret.expose());
-        if refused_before && same {
-            // The same again would only bring the account nearer to being locked.
-            return Err(CredentialError::Missing(format!(
-                "{}: the server refused the password",
-                self.whose
-            )));
-        }
         Ok(match &self.from {
             Held::Other(SecretFrom::TokenCommand(_)) => Credentials::Token(secret),
             _ => Credentials::Password(secret),
@@ -164,12 +152,27 @@ impl destination::CredentialSource for Source {
         refused: bool,
     ) -> destination::DestinationFuture<'_, Result<destination::Credential, String>> {
         Box::pin(async move {
-            match self.credentials(refused).await {
-                Ok(Credentials::Password(secret)) => Ok(destination::Credential::Password(secret)),
-                Ok(Credentials::Token(secret)) => Ok(destination::Credential::Token(secret)),
-                Ok(Credentials::Certificate) => Err("there is no password".to_owned()),
-                Err(error) => Err(error.to_string()),
+            let credentials = self.credentials(refused).await;
+            let (secret, is_token) = match credentials.map_err(|error| error.to_string())? {
+                Credentials::Password(secret) => (secret, false),
+                Credentials::Token(secret) => (secret, true),
+                Credentials::Certificate => return Err("there is no password".to_owned()),
+            };
+            let before = self
+                .given
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .replace(secret.clone());
+            let same = before.is_some_and(|before| before.expose() == secret.expose());
+            if refused && same {
+                // The same again would only bring the account nearer to being locked.
+                return Err("the server refused the password".to_owned());
             }
+            Ok(if is_token {
+                destination::Credential::Token(secret)
+            } else {
+                destination::Credential::Password(secret)
+            })
         })
     }
 }
@@ -316,23 +319,22 @@ pub(crate) fn one_account_only(sources: usize) -> Result<(), Failure> {
 mod tests {
     use super::*;
 
-    fn get(from: &SecretFrom, refused: bool) -> Result<Vec<u8>, CredentialError> {
+    fn get(from: &SecretFrom) -> Result<Vec<u8>, CredentialError> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .unwrap();
         let source = Source::of(from, "x", "x").unwrap();
         runtime.block_on(async {
-            let mut given = source.get(false).await;
-            if refused {
-                given = source.get(true).await;
-            }
-            given.map(|credentials| match credentials {
-                Credentials::Password(secret) | Credentials::Token(secret) => {
-                    secret.expose().to_vec()
-                }
-                Credentials::Certificate => Vec::new(),
-            })
+            source
+                .get(false)
+                .await
+                .map(|credentials| match credentials {
+                    Credentials::Password(secret) | Credentials::Token(secret) => {
+                        secret.expose().to_vec()
+                    }
+                    Credentials::Certificate => Vec::new(),
+                })
         })
     }
 
@@ -341,17 +343,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("p");
         std::fs::write(&path, "se cret\r\nlogin: ann\n").unwrap();
-        assert_eq!(
-            get(&SecretFrom::File(path.clone()), false).unwrap(),
-            b"se cret"
-        );
+        assert_eq!(get(&SecretFrom::File(path.clone())).unwrap(), b"se cret");
         let command = format!("cat {}; yes", path.display());
-        assert_eq!(
-            get(&SecretFrom::Command(command), false).unwrap(),
-            b"se cret"
-        );
+        assert_eq!(get(&SecretFrom::Command(command)).unwrap(), b"se cret");
         let token = SecretFrom::TokenCommand("printf tok".to_owned());
-        assert_eq!(get(&token, false).unwrap(), b"tok");
+        assert_eq!(get(&token).unwrap(), b"tok");
     }
 
     #[test]
@@ -366,16 +362,25 @@ mod tests {
             (SecretFrom::Command("echo no; exit 1".into()), "failed"),
             (SecretFrom::Command("echo".into()), "no password"),
         ] {
-            let error = get(&from, false).unwrap_err().to_string();
+            let error = get(&from).unwrap_err().to_string();
             assert!(error.contains(says), "{error}");
         }
     }
 
     #[test]
-    fn a_refused_password_is_not_tried_again() {
-        let same = SecretFrom::Command("echo same".to_owned());
-        assert!(matches!(get(&same, true), Err(CredentialError::Missing(_))));
-        let other = SecretFrom::Command("date +%N".to_owned());
-        assert!(get(&other, true).is_ok());
+    fn a_password_that_a_destination_refused_is_not_tried_again() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        for (command, again) in [("echo same", false), ("date +%s%N", true)] {
+            let from = SecretFrom::Command(command.to_owned());
+            let source = Source::of(&from, "x", "x").unwrap();
+            let ask = |refused| {
+                runtime.block_on(destination::CredentialSource::credential(&source, refused))
+            };
+            assert!(ask(false).is_ok());
+            assert_eq!(ask(true).is_ok(), again, "{command}");
+        }
     }
 }

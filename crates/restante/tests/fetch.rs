@@ -235,6 +235,16 @@ fn a_wrong_password_ends_with_77_and_is_told_nowhere() {
     let output = home.tell(&words, "hunter2\n");
     assert_eq!(output.status.code(), Some(77), "{output:?}");
     assert!(!told(&output).contains("hunter2"), "{output:?}");
+    assert_eq!(world.server.sessions(), 1, "the same is not tried twice");
+    world.server.change(|quirks| {
+        quirks.instead = ["PASS", "AUTH"]
+            .map(|command| Instead::refuse(command, "POP3 access is disabled for your account"))
+            .to_vec();
+    });
+    let url_of_account = world.url();
+    let disabled = home.json(&once(&url_of_account, &[]), 77);
+    assert!(disabled[0]["explanation"].is_string(), "{disabled:?}");
+    world.server.change(|quirks| quirks.instead.clear());
     let right = home.tell(&words, &format!("{PASSWORD}\n"));
     assert_eq!(right.status.code(), Some(0), "{right:?}");
     assert!(!told(&right).contains(PASSWORD), "{right:?}");

@@ -143,6 +143,9 @@ fn test(names: &[String], config: &Config, out: &Output) -> Result<ExitCode, Fai
             Err(error) => {
                 let why = accounts::explanation(account, &error);
                 let text = output::printable(&error.to_string());
+                let text = text
+                    .strip_prefix(&format!("{}: ", account.name))
+                    .unwrap_or(&text);
                 let meaning = why.map_or(String::new(), |why| format!("\n  {why}"));
                 out.line(
                     &json!({"account": account.name, "works": false, "error": text,

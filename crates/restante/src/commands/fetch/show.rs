@@ -230,6 +230,7 @@ pub(super) fn ending(
             let code = error.kind().exit_code();
             let why = accounts::explanation(account, error);
             let text = output::printable(&error.to_string());
+            let text = text.strip_prefix(&format!("{name}: ")).unwrap_or(&text);
             if out.json() {
                 let value =
                     json!({"account": name, "error": text, "code": code, "explanation": why});
