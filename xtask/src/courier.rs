@@ -4,6 +4,7 @@
 
 use std::fs;
 use std::os::unix::fs::chown;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -114,7 +115,9 @@ impl Courier {
         let mut command = Command::new("unshare");
         command
             .args(["--mount", "bash"])
-            .arg(self.folder.path().join("serve.sh"));
+            .arg(self.folder.path().join("serve.sh"))
+            // The daemon that checks passwords ends its whole process group when it ends.
+            .process_group(0);
         let mut running = Running::start(&mut command, "Courier", &log)?;
         running.wait_port(self.pop3, Duration::from_secs(20))?;
         self.serve = Some(running);

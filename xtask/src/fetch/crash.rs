@@ -8,20 +8,22 @@ use std::process::Stdio;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::{LIMIT, archive, fetch, fetch_command};
+use super::{LIMIT, archive};
 use crate::dovecot::Dovecot;
 use crate::mail;
-use crate::program::Program;
+use crate::process;
+use crate::program::{PASSWORD_VARIABLE, Program};
 use crate::proxy::{Network, Proxy};
 use crate::random::{Random, seed};
 use crate::tally::Cases;
 use crate::{Fallible, fail};
 
 const USER: &str = "ann";
+const ACCOUNT: &str = "remote";
 /// What comes in on the server before each round, at most.
 const NEW_MESSAGES: u64 = 40;
 /// The longest that a fetch lives before it is killed, in milliseconds.
-const LIFE_MS: u64 = 160;
+const LIFE_MS: u64 = 40;
 
 /// All cases.
 pub(super) fn run(binary: &Path, quick: bool, cases: &mut Cases) {
@@ -88,14 +90,25 @@ impl World {
         Ok(())
     }
 
+    /// Writes the account into the configuration: by this port the server is reached from now on. What
+    /// was fetched before stays fetched, as the account's name is the same.
+    fn through(&self, port: u16) -> Fallible<()> {
+        let account = format!(
+            "[account.{ACCOUNT}]\nhost = \"127.0.0.1\"\nport = {port}\nuser = \"{USER}\"\n\
+             security = \"danger-plaintext\"\npassword_env = \"{PASSWORD_VARIABLE}\"\n\
+             keep = \"none\"\ntimeout = \"5 s\"\n"
+        );
+        let path = self.program.path("restante.toml");
+        let text = std::fs::read_to_string(&path)?;
+        let before = text.split("[account.").next().unwrap_or_default();
+        Ok(std::fs::write(path, format!("{before}{account}"))?)
+    }
+
     /// Finishes the job undisturbed, then looks whether all is there once.
     fn finish(&mut self) -> Fallible<()> {
-        let url = format!("pop3://{USER}@localhost:{}", self.server.pop3);
-        fetch(
-            &self.program,
-            &url,
-            &["--danger-plaintext", "--keep", "none"],
-        )?;
+        self.through(self.server.pop3)?;
+        let said = process::run(&mut self.program.command(&["fetch", ACCOUNT]), b"", LIMIT)?;
+        drop(said.ok("the last fetch")?);
         let left = self.server.left(USER)?.len();
         if left > 0 {
             return fail(format!("{left} messages are left on the server"));
@@ -122,15 +135,11 @@ impl World {
 
 fn killed(binary: &Path, rounds: usize) -> Fallible<()> {
     let mut world = World::new(binary)?;
-    let url = format!("pop3://{USER}@localhost:{}", world.server.pop3);
+    world.through(world.server.pop3)?;
     let mut early = 0;
     for _ in 0..rounds {
         world.new_mail()?;
-        let mut command = fetch_command(
-            &world.program,
-            &url,
-            &["--danger-plaintext", "--keep", "none"],
-        );
+        let mut command = world.program.command(&["fetch", ACCOUNT]);
         let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -164,9 +173,10 @@ fn cut(binary: &Path, rounds: usize) -> Fallible<()> {
             ..Network::default()
         };
         let proxy = runtime.block_on(Proxy::start(server, network))?;
-        let url = format!("pop3://{USER}@127.0.0.1:{}", proxy.address().port());
-        let more = ["--danger-plaintext", "--keep", "none", "--timeout", "5s"];
-        let mut child = fetch_command(&world.program, &url, &more)
+        world.through(proxy.address().port())?;
+        let mut child = world
+            .program
+            .command(&["fetch", ACCOUNT])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
