@@ -1,9 +1,11 @@
 //! The file that mail programs find at `autoconfig.DOMAIN`: Mozilla's format 1.1.
 //!
-//!     <clientConfig version="1.1">
-//!       <emailProvider id="example.org">
-//!         <incomingServer type="pop3">
-//!           <hostname>, <port>, <socketType>SSL | STARTTLS | plain, <username>, <authentication>
+//! ```text
+//! <clientConfig version="1.1">
+//!   <emailProvider id="example.org">
+//!     <incomingServer type="pop3">
+//!       <hostname>, <port>, <socketType>SSL | STARTTLS | plain, <username>, <authentication>
+//! ```
 
 use quick_xml::events::Event;
 use quick_xml::reader::Reader;
