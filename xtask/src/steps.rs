@@ -154,6 +154,8 @@ fn deny(cases: &mut Cases) {
         Err(error) => return cases.case("cargo-deny", || Err(error)),
     };
     cases.case("licences, bans, sources", || {
+        // What other systems' builds would link is looked at too, and may not be here yet.
+        cargo(&["fetch", "--locked"], &[])?;
         let output = Command::new(&program)
             .args([
                 "--offline",

@@ -221,7 +221,7 @@ pub(crate) struct AccountAdd {
 /// `restante doctor`
 #[derive(Debug, Args)]
 pub(crate) struct Doctor {
-    /// An account of the configuration, a URL, or host[:port] to look at without a login
+    /// An account of the configuration, a URL, or a host or host:port to look at without a login
     #[arg(value_name = "HOST|ACCOUNT|URL")]
     pub(crate) target: String,
     /// Download a few messages too, to see whether sizes are honest and pipelining works
