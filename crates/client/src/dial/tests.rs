@@ -149,6 +149,27 @@ async fn a_certificate_must_be_trusted_named_and_valid() {
     assert!(old.contains("it has expired"), "{old}");
 }
 
+/// What `openssl req -x509` makes is refused by default, as an authority is no server; named itself, it
+/// is what its owner means.
+#[tokio::test]
+async fn a_self_signed_authority_is_trusted_when_it_is_named_itself() {
+    let (own, file) = Authority::self_signed("localhost", false);
+    outcome(&own, trusting(file.clone())).await.unwrap();
+    let (port, _served) = tls_server(own.config_of_a_thief()).await;
+    assert!(dial(&server(port, trusting(file))).await.is_err());
+
+    let stranger = tls_error(outcome(&own, trusting(Authority::new().file())).await);
+    assert!(stranger.contains("nobody who is trusted"), "{stranger}");
+
+    let (other, file) = Authority::self_signed("mail.example.org", false);
+    let named = tls_error(outcome(&other, trusting(file)).await);
+    assert!(named.contains("it is not for localhost"), "{named}");
+
+    let (old, file) = Authority::self_signed("localhost", true);
+    let old = tls_error(outcome(&old, trusting(file)).await);
+    assert!(old.contains("it has expired"), "{old}");
+}
+
 #[tokio::test]
 async fn a_pin_stands_in_for_everything_else() {
     let authority = Authority::new();

@@ -4,13 +4,14 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 
-use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{WebPkiServerVerifier, verify_server_name};
 use rustls::crypto::{
     CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature,
 };
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 
 use super::{TlsError, sha256};
@@ -27,8 +28,12 @@ pub(super) struct Verifier {
 
 #[derive(Debug)]
 enum Trust {
-    /// Issued for this host by somebody trusted, and valid now.
-    Chain(Arc<WebPkiServerVerifier>),
+    /// Issued for this host by somebody trusted, and valid now; or itself named as trusted.
+    Chain {
+        verifier: Arc<WebPkiServerVerifier>,
+        /// The certificates of the account's own file.
+        named: Vec<CertificateDer<'static>>,
+    },
     /// This one, whatever stands in it.
     Pin([u8; 32]),
     Any,
@@ -44,15 +49,17 @@ impl Verifier {
         } else if options.danger_accept_any_certificate {
             Trust::Any
         } else {
-            let roots = match &options.ca_file {
-                Some(file) => from_file(file)?,
-                None => of_the_system()?,
+            let (roots, named) = match &options.ca_file {
+                Some(file) => {
+                    let named = certificates(file)?;
+                    (roots_of(&named, file)?, named)
+                }
+                None => (of_the_system()?, Vec::new()),
             };
-            Trust::Chain(
-                WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(provider))
-                    .build()
-                    .map_err(|error| TlsError::Setup(format!("cannot set up TLS: {error}")))?,
-            )
+            let verifier = WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(provider))
+                .build()
+                .map_err(|error| TlsError::Setup(format!("cannot set up TLS: {error}")))?;
+            Trust::Chain { verifier, named }
         };
         Ok(Self {
             trust,
@@ -83,6 +90,11 @@ impl Verifier {
             CertificateError::NotValidForNameContext { presented, .. } => {
                 format!("it is not for {host} but for {}", names(presented))
             }
+            CertificateError::Other(_) if is_authority(&Error::InvalidCertificate(reason.clone())) => {
+                "it is an authority's own, and nobody who is trusted here; if it is your server's, pin \
+                 it or name its file (--ca)"
+                    .to_owned()
+            }
             CertificateError::UnknownIssuer => {
                 "nobody who is trusted here has issued it; if it is your own, pin it or name its \
                  issuer's file"
@@ -95,6 +107,17 @@ impl Verifier {
             sha256: shown,
         }
     }
+}
+
+/// Whether the only fault is that the server shows an authority's certificate as its own. That is what
+/// `openssl req -x509` makes; a person who names that very file trusts the server that has its key.
+/// webpki looks at the validity first, so one that has expired has another fault.
+fn is_authority(error: &Error) -> bool {
+    let Error::InvalidCertificate(CertificateError::Other(other)) = error else {
+        return false;
+    };
+    let reason = other.0.downcast_ref::<webpki::Error>();
+    reason == Some(&webpki::Error::CaUsedAsEndEntity)
 }
 
 /// At most four names: the server may show hundreds.
@@ -117,8 +140,15 @@ impl ServerCertVerifier for Verifier {
     ) -> Result<ServerCertVerified, Error> {
         let shown = *self.shown.get_or_init(|| sha256(leaf));
         match &self.trust {
-            Trust::Chain(verifier) => {
-                verifier.verify_server_cert(leaf, intermediates, name, ocsp, now)
+            Trust::Chain { verifier, named } => {
+                let verified = verifier.verify_server_cert(leaf, intermediates, name, ocsp, now);
+                match verified {
+                    Err(error) if is_authority(&error) && named.iter().any(|one| one == leaf) => {
+                        verify_server_name(&ParsedCertificate::try_from(leaf)?, name)?;
+                        Ok(ServerCertVerified::assertion())
+                    }
+                    verified => verified,
+                }
             }
             Trust::Pin(pinned) if *pinned != shown => {
                 Err(CertificateError::ApplicationVerificationFailure.into())
@@ -168,10 +198,10 @@ pub(super) fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, 
     Ok(found)
 }
 
-fn from_file(file: &Path) -> Result<Arc<RootCertStore>, TlsError> {
+fn roots_of(named: &[CertificateDer<'_>], file: &Path) -> Result<Arc<RootCertStore>, TlsError> {
     let mut roots = RootCertStore::empty();
-    for certificate in certificates(file)? {
-        roots.add(certificate).map_err(|error| {
+    for certificate in named {
+        roots.add(certificate.clone()).map_err(|error| {
             TlsError::Setup(format!(
                 "a certificate in {} cannot be trusted: {error}",
                 file.display()

@@ -56,6 +56,25 @@ impl Authority {
         self.sign(params)
     }
 
+    /// As `openssl req -x509` makes them: it signs itself, and says that it may sign others. Its file
+    /// comes with it.
+    pub(super) fn self_signed(name: &str, expired: bool) -> (Issued, PathBuf) {
+        let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        if expired {
+            params.not_before = date_time_ymd(2019, 1, 1);
+            params.not_after = date_time_ymd(2020, 1, 1);
+        }
+        let key = KeyPair::generate().unwrap();
+        let issued = Issued {
+            certificate: params.self_signed(&key).unwrap(),
+            key,
+            folder: Arc::new(tempfile::tempdir().unwrap()),
+        };
+        let file = issued.files().0;
+        (issued, file)
+    }
+
     fn sign(&self, params: CertificateParams) -> Issued {
         let key = KeyPair::generate().unwrap();
         Issued {
