@@ -155,7 +155,9 @@ impl Run<'_> {
                 Ok(outcome) => {
                     fruitless = 0;
                     let more = self.account.shows_window || outcome.over_work;
-                    let done = self.options.once || self.options.dry_run || outcome.new == 0;
+                    let idle = outcome.new == 0 && !outcome.over_work;
+                    let unsure = outcome.new == 0 && self.summary.unconfirmed > 0;
+                    let done = self.options.once || self.options.dry_run || idle || unsure;
                     if !more || done || self.summary.pause.is_some() || self.has_enough() {
                         return Ok(());
                     }
