@@ -22,7 +22,8 @@
 //!
 //! - the status line of the reply itself ended in a bare LF, or a listing, its terminator included, did.
 //!   Both are the server's own words;
-//! - or the body so far has no line that ends in CRLF, its last line is a lone dot, and then there is
+//! - or the last line of the body is a lone dot, it stands behind a line that ended in CRLF or the body has
+//!   no such line at all (a server that stuffs sends neither as text), and then there is
 //!   *silence* while no other reply is due: [`Session::may_have_ended`]. How long, the driver says. A
 //!   server that keeps the RFC has more to send at that point, and does not pause there at a message's
 //!   wish; nor does mail that came by SMTP begin with bare LF at a server that sends CRLF, for the trace

@@ -60,6 +60,16 @@ pub const FRUITLESS: u32 = 3;
 /// on in the next run.
 pub const SESSIONS: u64 = 1_000;
 
+/// A message may be so many times as large as LIST said (servers count LF as one octet, or what is
+/// compressed), and [`OVERRUN_OCTETS`] more; one that goes on is set aside.
+pub const OVERRUN_TIMES: u64 = 100;
+
+/// See [`OVERRUN_TIMES`].
+pub const OVERRUN_OCTETS: u64 = 64 * 1024 * 1024;
+
+/// The most octets of a message whose size LIST did not say.
+pub const UNLISTED_OCTETS: u64 = 2 * 1024 * 1024 * 1024;
+
 /// How often a connection may break inside one message before the run leaves that message out.
 pub const BREAKS: u32 = 2;
 

@@ -148,7 +148,7 @@ impl Run<'_> {
         }
         let mut fruitless = 0;
         while self.summary.sessions < SESSIONS {
-            let before = self.summary.stored;
+            let before = (self.summary.stored, self.summary.set_aside.len());
             let reached = self.summary.sessions;
             self.pipelined = 0;
             let error = match self.session(window).await {
@@ -181,7 +181,10 @@ impl Run<'_> {
                 (self.progress)(Progress::Note(&what));
                 continue;
             }
-            if self.summary.stored > before {
+            // A message that did not end is out of the way now.
+            let overrun =
+                matches!(error, Error::Desync { .. }) && self.summary.set_aside.len() > before.1;
+            if self.summary.stored > before.0 || overrun {
                 fruitless = 0;
             }
             fruitless += 1;

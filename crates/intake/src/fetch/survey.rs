@@ -10,7 +10,7 @@ use super::ledger::{Known, Ledger};
 use super::limits::{LISTED, LOOK_UP, SIZES};
 use super::plan::Planner;
 use super::session::Broken;
-use super::{Keep, World};
+use super::{Keep, Kind, World};
 
 /// What the listings came to.
 #[derive(Debug, Default)]
@@ -23,6 +23,8 @@ pub(super) struct Survey {
     /// The server's refusals, for whoever must decide what they mean.
     pub(super) no_list: Option<Reply>,
     pub(super) no_ids: Option<Reply>,
+    /// Message-numbers that LIST and UIDL have shown.
+    listed: [Numbers; 2],
     /// CAPA lists UIDL.
     pub(super) offers_ids: bool,
     /// By message-number; what is missing is of unknown size.
@@ -32,6 +34,33 @@ pub(super) struct Survey {
     hasher: RandomState,
     /// Listed ids that the ledger knows.
     pub(super) known: u64,
+}
+
+/// Which message-numbers have been there; a bit each.
+#[derive(Debug, Default)]
+struct Numbers(Vec<u64>);
+
+impl Numbers {
+    /// Takes a number; false if it was there before. Wild ones are not kept.
+    fn insert(&mut self, number: u64) -> bool {
+        let at = match usize::try_from(number / 64) {
+            Ok(at) if at <= SIZES / 64 => at,
+            _ => return true,
+        };
+        if at >= self.0.len() {
+            self.0.resize(at + 1, 0);
+        }
+        let bit = 1 << (number % 64);
+        let new = self.0[at] & bit == 0;
+        self.0[at] |= bit;
+        new
+    }
+}
+
+/// RFC 1939 §5: a message has one line in a listing. A server that shows one twice may go on for ever.
+fn shown_twice(number: u64) -> Broken {
+    let what = format!("the server lists message {number} twice in one listing");
+    Broken::Fatal(FetchError::new(Kind::Protocol, what))
 }
 
 impl Survey {
@@ -170,8 +199,16 @@ pub(super) async fn survey(
                 survey.offers_ids = capabilities.has("UIDL");
             }
             Some(Event::Totals(totals)) => survey.totals = Some(*totals),
-            Some(Event::Scan(scan)) => survey.scan(scan.number, scan.octets),
+            Some(Event::Scan(scan)) => {
+                if !survey.listed[0].insert(scan.number) {
+                    return Err(shown_twice(scan.number));
+                }
+                survey.scan(scan.number, scan.octets);
+            }
             Some(Event::UniqueId { number, id }) => {
+                if !survey.listed[1].insert(*number) {
+                    return Err(shown_twice(*number));
+                }
                 survey.ids += 1;
                 survey.hash(id);
                 batch.push((*number, id.to_vec()));
@@ -219,8 +256,14 @@ async fn doubles(
     twice: &HashSet<u64>,
 ) -> Result<Vec<(u64, Vec<u8>)>, Broken> {
     let mut found = Vec::new();
+    let mut listed = Numbers::default();
     pipeline.push(Request::UniqueIds);
     while let Some(event) = pipeline.next().await.map_err(Broken::Client)? {
+        if let Event::UniqueId { number, .. } = event
+            && !listed.insert(number)
+        {
+            return Err(shown_twice(number));
+        }
         if let Event::UniqueId { number, id } = event
             && found.len() < super::limits::WORK_MESSAGES
             && twice.contains(&survey.hasher.hash_one(id))

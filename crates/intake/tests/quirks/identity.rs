@@ -15,7 +15,7 @@ fn with_one_id(count: usize) -> Vec<Message> {
 #[tokio::test]
 async fn messages_that_share_a_unique_id_are_all_fetched_once() {
     let mut all = with_one_id(3);
-    all.extend(messages(2));
+    all.extend(messages(5).split_off(3));
     let bench = Bench::new(all.clone(), Quirks::default()).await;
     assert_eq!(bench.fetch().await.summary().stored, 5);
     assert_eq!(bench.fetch().await.summary().stored, 0);

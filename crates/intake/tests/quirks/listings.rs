@@ -67,6 +67,8 @@ async fn uidl_works_though_it_is_not_advertised() {
 #[tokio::test]
 async fn a_server_without_uidl_is_fetched_from_once() {
     let quirks = Quirks {
+        capabilities_before: Some(vec!["USER", "TOP"]),
+        capabilities_after: Some(vec!["USER", "TOP"]),
         unknown: vec!["UIDL"],
         ..Quirks::default()
     };

@@ -97,9 +97,7 @@ impl Decoder {
                     self.at = At::Inside { after_cr: false };
                 }
                 At::Dot if byte == b'\r' => self.at = At::DotCr,
-                At::Dot if byte == b'\n' && self.line_ends != LineEnds::Crlf => {
-                    self.at = self.dot_line(false);
-                }
+                At::Dot if byte == b'\n' => self.at = self.dot_line(false),
                 At::Dot => {
                     out.push(b'.');
                     self.at = At::Inside { after_cr: false };
@@ -115,7 +113,11 @@ impl Decoder {
                     // It was content: something follows.
                     out.extend_from_slice(if cr { b".\r\n" } else { b".\n" });
                     self.line_ended(cr);
-                    self.at = At::Start;
+                    // A bare LF ends no line where only CRLF does.
+                    self.at = match self.line_ends {
+                        LineEnds::Crlf if !cr => At::Inside { after_cr: false },
+                        _ => At::Start,
+                    };
                     continue;
                 }
             }
@@ -126,10 +128,12 @@ impl Decoder {
 
     /// What a dot alone on a line comes to.
     fn dot_line(&self, cr: bool) -> At {
-        if self.line_ends == LineEnds::Unsure && !(cr && self.fresh) {
-            At::Perhaps { cr }
-        } else {
-            At::End
+        match self.line_ends {
+            // A server that stuffs sends no lone dot at a line's start but the terminator's: one that ends
+            // in bare LF is a sloppy terminator, if nothing follows.
+            LineEnds::Crlf if !cr => At::Perhaps { cr },
+            LineEnds::Unsure if !(cr && self.fresh) => At::Perhaps { cr },
+            _ => At::End,
         }
     }
 

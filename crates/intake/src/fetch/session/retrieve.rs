@@ -6,7 +6,9 @@ use restante_client::{Error, Event, Pipeline, Reply, Request};
 
 use super::super::identify::{HeaderDigest, HeaderReader};
 use super::super::keeper::{KeepError, Keeper, Kept, KeptAs};
-use super::super::limits::{HEADER_OCTETS, REFUSALS, REQUESTS};
+use super::super::limits::{
+    BREAKS, HEADER_OCTETS, OVERRUN_OCTETS, OVERRUN_TIMES, REFUSALS, REQUESTS, UNLISTED_OCTETS,
+};
 use super::super::plan::{Item, Plan, Work};
 use super::super::reply::{is_limit, pause_of};
 use super::super::state::{Stored, Vanished};
@@ -23,6 +25,8 @@ struct Flow {
     asked: VecDeque<usize>,
     /// The item whose octets are coming.
     current: Option<usize>,
+    /// Octets of the current item so far.
+    octets: u64,
     /// The current item's octets go nowhere: it cannot be stored.
     spoilt: Option<String>,
     header: Vec<u8>,
@@ -49,6 +53,7 @@ impl Flow {
             next: 0,
             asked: VecDeque::new(),
             current: None,
+            octets: 0,
             spoilt: None,
             header: Vec::new(),
             reader: None,
@@ -245,6 +250,10 @@ impl Run<'_> {
                     return Ok(());
                 }
                 let octets = bytes.len() as u64;
+                flow.octets += octets;
+                if flow.octets > most_octets(flow.items[at].octets) {
+                    return Err(self.endless(&flow.items[at]));
+                }
                 (self.progress)(Progress::Received { octets });
                 let Some(keeper) = keeper else { return Ok(()) };
                 if flow.spoilt.is_none() {
@@ -265,6 +274,24 @@ impl Run<'_> {
         }
     }
 
+    /// The server does not stop sending a message: the connection is given up, and the message left out
+    /// of the sessions that follow.
+    fn endless(&mut self, item: &Item) -> Broken {
+        let what = format!(
+            "the server said {} octets, sent {} and went on",
+            item.octets,
+            most_octets(item.octets)
+        );
+        if let Err(error) = self.set_aside(&item.id, &what) {
+            return Broken::Fatal(error);
+        }
+        self.breaks.insert(item.id.clone(), BREAKS);
+        Broken::Client(Error::Desync {
+            what: what.into(),
+            outstanding: 1,
+        })
+    }
+
     async fn began(
         &mut self,
         number: u64,
@@ -273,6 +300,7 @@ impl Run<'_> {
     ) -> Result<(), Broken> {
         flow.current = flow.at.get(&number).copied();
         flow.header.clear();
+        flow.octets = 0;
         flow.spoilt = None;
         let Some(at) = flow.current else {
             return Ok(());
@@ -511,13 +539,26 @@ impl Run<'_> {
         if let Some(at) = suspect {
             let id = flow.items[at].id.clone();
             let breaks = self.breaks.entry(id.clone()).or_insert(0);
+            if *breaks >= BREAKS {
+                return Ok(());
+            }
             *breaks += 1;
-            if *breaks >= super::super::limits::BREAKS && !matches!(error, Error::Stalled { .. }) {
+            if *breaks >= BREAKS && !matches!(error, Error::Stalled { .. }) {
                 let what = format!("the connection broke again in this message: {error}");
                 self.set_aside(&id, &what)?;
             }
         }
         Ok(())
+    }
+}
+
+/// The most that a message may have, when LIST says `listed`; 0 = unknown.
+fn most_octets(listed: u64) -> u64 {
+    match listed {
+        0 => UNLISTED_OCTETS,
+        listed => listed
+            .saturating_mul(OVERRUN_TIMES)
+            .saturating_add(OVERRUN_OCTETS),
     }
 }
 
