@@ -76,6 +76,19 @@ impl Dovecot {
             .replace("@LMTP@", &self.lmtp.to_string())
     }
 
+    /// Adds IMAP in clear to what it will serve, and says on which port.
+    pub(crate) fn with_imap(&self) -> Fallible<u16> {
+        let port = free_port()?;
+        let path = self.path("dovecot.conf");
+        let before = fs::read_to_string(&path)?;
+        let imap = format!(
+            "protocols = pop3 lmtp imap\nservice imap-login {{\n  inet_listener imap {{\n    port = {port}\n  }}\n  \
+             inet_listener imaps {{\n    port = 0\n  }}\n}}\n"
+        );
+        fs::write(path, format!("{before}{imap}"))?;
+        Ok(port)
+    }
+
     /// A path in its folder.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)

@@ -3,6 +3,7 @@
 mod archive;
 mod bounds;
 mod crash;
+mod elsewhere;
 mod join;
 mod peers;
 
@@ -23,6 +24,7 @@ const LIMIT: Duration = Duration::from_secs(180);
 /// All cases.
 pub(crate) fn run_all(binary: &Path, quick: bool, cases: &mut Cases) {
     peers::run(binary, quick, cases);
+    elsewhere::run(binary, quick, cases);
     bounds::run(binary, quick, cases);
     join::run(binary, cases);
     crash::run(binary, quick, cases);
