@@ -38,44 +38,43 @@ struct Plan {
     only: Vec<String>,
     quick: bool,
     write: bool,
-    /// How long a rate is measured.
-    length: Duration,
 }
 
 impl Plan {
-    fn parse(words: &[&str]) -> Fallible<Self> {
+    /// `bench` and its rows are what the words are held against.
+    fn parse(bench: &str, rows: &[&str], words: &[&str]) -> Fallible<Self> {
         let mut plan = Self {
             runs: 5,
             only: Vec::new(),
             quick: false,
             write: false,
-            length: Duration::from_secs(3),
         };
         let mut words = words.iter();
         while let Some(&word) = words.next() {
             match word {
-                "--quick" => {
-                    plan.quick = true;
-                    plan.length = Duration::from_secs(1);
-                    plan.runs = 1;
-                }
+                "--quick" => (plan.quick, plan.runs) = (true, 1),
                 "--write" => plan.write = true,
                 "--runs" => {
                     let runs = words.next().and_then(|n| n.parse().ok());
                     plan.runs = runs.filter(|&n| n > 0).ok_or("--runs takes a number")?;
                 }
                 "--only" => {
-                    let row = words.next().filter(|row| ROWS.contains(row));
-                    let row = row.ok_or(format!("--only takes one of {}", ROWS.join(" ")))?;
+                    let row = words.next().filter(|row| rows.contains(row));
+                    let row = row.ok_or(format!("--only takes one of {}", rows.join(" ")))?;
                     plan.only.push((*row).to_owned());
                 }
-                other => return fail(format!("bench server: {other} is not known")),
+                other => return fail(format!("bench {bench}: {other} is not known")),
             }
         }
         if plan.write && !plan.only.is_empty() {
             return fail("--write needs all rows");
         }
         Ok(plan)
+    }
+
+    /// How long a rate is measured.
+    fn length(&self) -> Duration {
+        Duration::from_secs(if self.quick { 1 } else { 3 })
     }
 
     fn wants(&self, row: &str) -> bool {
@@ -89,14 +88,14 @@ pub(crate) fn run(words: &[&str]) -> Fallible<bool> {
     match words {
         ["null", rest @ ..] => null::serve(rest).map(|()| true),
         ["server", rest @ ..] => {
-            let plan = Plan::parse(rest)?;
+            let plan = Plan::parse("server", ROWS, rest)?;
             if cfg!(debug_assertions) {
                 return optimised(words);
             }
             server(&plan, rest).map(|()| true)
         }
         ["fetch", rest @ ..] => {
-            let plan = fetch::Plan::parse(rest)?;
+            let plan = Plan::parse("fetch", fetch::ROWS, rest)?;
             if cfg!(debug_assertions) {
                 return optimised(words);
             }
@@ -225,8 +224,8 @@ mod tests {
 
     #[test]
     fn a_row_that_does_not_exist_is_refused() {
-        assert!(Plan::parse(&["--runs", "3", "--only", "tls"]).is_ok());
-        assert!(Plan::parse(&["--only", "tsl"]).is_err());
-        assert!(Plan::parse(&["--runs", "0"]).is_err());
+        assert!(Plan::parse("server", ROWS, &["--runs", "3", "--only", "tls"]).is_ok());
+        assert!(Plan::parse("server", ROWS, &["--only", "tsl"]).is_err());
+        assert!(Plan::parse("server", ROWS, &["--runs", "0"]).is_err());
     }
 }

@@ -3,18 +3,15 @@
 //! its passwords is. Both run in a mount namespace in which `/etc/courier` and `/run/courier` are ours.
 
 use std::fs;
-use std::os::unix::fs::chown;
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
+use crate::dovecot::fill_maildir;
 use crate::process::{Running, free_port, run};
 use crate::program::{PASSWORD, certificate};
 use crate::{Fallible, fail, scratch, target_folder};
-
-/// Debian's `nobody` and `nogroup`: whose mail it is.
-const MAIL_OWNER: u32 = 65_534;
 
 const FETCHING: Duration = Duration::from_secs(120);
 
@@ -106,7 +103,7 @@ impl Courier {
         user: &str,
         messages: impl Iterator<Item = &'m [u8]>,
     ) -> Fallible<()> {
-        fill_maildir(&self.folder.path().join("mail").join(user), messages)
+        fill_maildir(&self.folder.path().join("mail").join(user), 0, messages)
     }
 
     /// Starts it and waits until its port answers.
@@ -132,24 +129,4 @@ impl Drop for Courier {
             let _stopped = running.stop(Duration::from_secs(20));
         }
     }
-}
-
-/// Writes messages into a Maildir that is made, each under a name that says nothing of its size.
-pub(crate) fn fill_maildir<'m>(
-    maildir: &Path,
-    messages: impl Iterator<Item = &'m [u8]>,
-) -> Fallible<()> {
-    for sub in ["", "cur", "new", "tmp"] {
-        fs::create_dir_all(maildir.join(sub))?;
-        chown(maildir.join(sub), Some(MAIL_OWNER), Some(MAIL_OWNER))?;
-    }
-    let taken = fs::read_dir(maildir.join("cur"))?.count();
-    for (index, message) in messages.enumerate() {
-        let number = taken + index;
-        let name = format!("{}.M{number:06}P1.peer:2,S", 1_600_000_000 + number);
-        let path = maildir.join("cur").join(name);
-        fs::write(&path, message)?;
-        chown(&path, Some(MAIL_OWNER), Some(MAIL_OWNER))?;
-    }
-    Ok(())
 }

@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use crate::courier::fill_maildir;
 use crate::process::{Running, free_port};
 use crate::program::{PASSWORD, certificate, hash_of};
 use crate::{Fallible, scratch};
@@ -119,13 +118,15 @@ impl Dovecot {
         running.stop(Duration::from_secs(30)).map(drop)
     }
 
-    /// Puts messages as they stand into a user's Maildir.
+    /// Puts messages as they stand into a user's Maildir, under names of their own from `first` on:
+    /// Dovecot takes a name that was there before for the same message.
     pub(crate) fn fill_raw<'m>(
         &self,
         user: &str,
+        first: usize,
         messages: impl Iterator<Item = &'m [u8]>,
     ) -> Fallible<()> {
-        fill_maildir(&self.path("mail").join(user), messages)
+        fill_maildir(&self.path("mail").join(user), first, messages)
     }
 
     /// The files of a user's messages.
@@ -146,11 +147,7 @@ impl Dovecot {
         messages: impl Iterator<Item = &'m [u8]>,
     ) -> Fallible<()> {
         let maildir = self.path("mail").join(user);
-        for sub in ["cur", "new", "tmp"] {
-            fs::create_dir_all(maildir.join(sub))?;
-            chown(maildir.join(sub), Some(MAIL_OWNER), Some(MAIL_OWNER))?;
-        }
-        chown(&maildir, Some(MAIL_OWNER), Some(MAIL_OWNER))?;
+        make_maildir(&maildir)?;
         for (index, message) in messages.enumerate() {
             let lines = memchr::memchr_iter(b'\n', message).count();
             let (size, wire) = (message.len(), message.len() + lines);
@@ -162,6 +159,30 @@ impl Dovecot {
         }
         Ok(())
     }
+}
+
+fn make_maildir(maildir: &Path) -> Fallible<()> {
+    for sub in ["", "cur", "new", "tmp"] {
+        fs::create_dir_all(maildir.join(sub))?;
+        chown(maildir.join(sub), Some(MAIL_OWNER), Some(MAIL_OWNER))?;
+    }
+    Ok(())
+}
+
+/// Writes messages into a Maildir that is made, each under a name that says nothing of its size and
+/// follows from its number; the first has `first`.
+pub(crate) fn fill_maildir<'m>(
+    maildir: &Path,
+    first: usize,
+    messages: impl Iterator<Item = &'m [u8]>,
+) -> Fallible<()> {
+    make_maildir(maildir)?;
+    for (index, message) in messages.enumerate() {
+        let number = first + index;
+        let name = format!("{}.M{number:06}P1.peer:2,S", 1_600_000_000 + number);
+        write_owned(&maildir.join("cur").join(name), message)?;
+    }
+    Ok(())
 }
 
 fn write_owned(path: &Path, bytes: &[u8]) -> Fallible<()> {

@@ -9,64 +9,19 @@ use std::time::Duration;
 
 use tokio::runtime::Runtime;
 
-use super::machine;
 use super::mailset::{Mailbox, without_cr};
+use super::{Plan, machine};
 use crate::dovecot::Dovecot;
 use crate::proxy::{Network, Proxy};
-use crate::{Fallible, fail, steps, workspace};
+use crate::{Fallible, steps, workspace};
 
 use contest::{ALL, Contest, Fetcher};
 use table::{Goal, Row};
 
-const ROWS: &[&str] = &["large", "thousand", "latency", "syncs", "memory"];
+pub(super) const ROWS: &[&str] = &["large", "thousand", "latency", "syncs", "memory"];
 
 /// One way, as the round trip of the blueprint's row is 40 ms.
 const DELAY: Duration = Duration::from_millis(20);
-
-/// What was asked for.
-#[derive(Debug)]
-pub(super) struct Plan {
-    runs: usize,
-    only: Vec<String>,
-    quick: bool,
-    write: bool,
-}
-
-impl Plan {
-    pub(super) fn parse(words: &[&str]) -> Fallible<Self> {
-        let mut plan = Self {
-            runs: 5,
-            only: Vec::new(),
-            quick: false,
-            write: false,
-        };
-        let mut words = words.iter();
-        while let Some(&word) = words.next() {
-            match word {
-                "--quick" => (plan.quick, plan.runs) = (true, 1),
-                "--write" => plan.write = true,
-                "--runs" => {
-                    let runs = words.next().and_then(|n| n.parse().ok());
-                    plan.runs = runs.filter(|&n| n > 0).ok_or("--runs takes a number")?;
-                }
-                "--only" => {
-                    let row = words.next().filter(|row| ROWS.contains(row));
-                    let row = row.ok_or(format!("--only takes one of {}", ROWS.join(" ")))?;
-                    plan.only.push((*row).to_owned());
-                }
-                other => return fail(format!("bench fetch: {other} is not known")),
-            }
-        }
-        if plan.write && !plan.only.is_empty() {
-            return fail("--write needs all rows");
-        }
-        Ok(plan)
-    }
-
-    fn wants(&self, row: &str) -> bool {
-        self.only.is_empty() || self.only.iter().any(|name| name == row)
-    }
-}
 
 /// The server, and the network to it.
 struct World {

@@ -70,9 +70,9 @@ pub(super) fn sessions(
         let pid = peers.pid(peer)?;
         let before = usage(pid).cpu;
         let length = if warm_up {
-            plan.length / 6
+            plan.length() / 6
         } else {
-            plan.length
+            plan.length()
         };
         let (count, took) = load(&target, &peers.sets.small, retrieve, length)?;
         if !warm_up {
@@ -311,9 +311,9 @@ pub(super) fn lmtp(plan: &Plan, peers: &mut Peers, done: &mut Vec<Row>) -> Falli
     let mut delivered = [0_u64; 3];
     let samples = take_turns(plan, &STORES, |peer, warm_up| {
         let length = if warm_up {
-            plan.length / 6
+            plan.length() / 6
         } else {
-            plan.length
+            plan.length()
         };
         let (count, took) = deliver(peers, peer, &next, length)?;
         delivered[peer as usize] += count;
@@ -403,7 +403,7 @@ fn under_strace(
     }
     let strace = Running::start(&mut command, "strace", &folder.path().join("log"))?;
     thread::sleep(Duration::from_millis(700));
-    let (count, _) = deliver(peers, peer, next, plan.length)?;
+    let (count, _) = deliver(peers, peer, next, plan.length())?;
     // It lets go of the server and tells what it counted.
     strace.signal(Signal::INT)?;
     strace.stop(Duration::from_secs(20))?;

@@ -83,7 +83,7 @@ fn huge(binary: &Path) -> Fallible<()> {
         number += 1;
     }
     let mut server = Dovecot::new([USER.to_owned()].into_iter())?;
-    server.fill_raw(USER, [message.as_slice()].into_iter())?;
+    server.fill_raw(USER, 0, [message.as_slice()].into_iter())?;
     server.start()?;
     let mut program = Program::new(binary, "huge")?;
     measured(&program, server.pop3)?;
@@ -104,7 +104,7 @@ fn very_many(binary: &Path, count: usize) -> Fallible<()> {
             .into_bytes()
     };
     let all: Vec<Vec<u8>> = (0..count).map(message).collect();
-    server.fill_raw(USER, all.iter().map(Vec::as_slice))?;
+    server.fill_raw(USER, 0, all.iter().map(Vec::as_slice))?;
     server.start()?;
     let program = Program::new(binary, "many")?;
     measured(&program, server.pop3)?;

@@ -47,7 +47,7 @@ impl World {
         let seed = seed();
         println!("    seed {seed} (RESTANTE_SEED)");
         let mut server = Dovecot::new([USER.to_owned()].into_iter())?;
-        server.fill_raw(USER, std::iter::empty())?;
+        server.fill_raw(USER, 0, std::iter::empty())?;
         server.start()?;
         Ok(Self {
             server,
@@ -80,14 +80,9 @@ impl World {
             let name = number.to_string();
             self.sent.push(mail::Mail { name, bytes });
         }
-        // Under names of their own: Dovecot would take a name that was there before for the same message.
-        let folder = self.server.path("mail").join(USER).join("cur");
-        for (index, mail) in self.sent.iter().enumerate().skip(first) {
-            let path = folder.join(format!("{}.M{index:06}P1.peer:2,S", 1_600_000_000 + index));
-            std::fs::write(&path, &mail.bytes)?;
-            std::os::unix::fs::chown(&path, Some(65_534), Some(65_534))?;
-        }
-        Ok(())
+        let new = self.sent[first..].iter();
+        self.server
+            .fill_raw(USER, first, new.map(|mail| mail.bytes.as_slice()))
     }
 
     /// Writes the account into the configuration: by this port the server is reached from now on. What

@@ -27,7 +27,7 @@ pub(super) fn run(binary: &Path, quick: bool, cases: &mut Cases) {
     let mut imap = 0;
     cases.case("Dovecot starts, with IMAP", || {
         imap = server.with_imap()?;
-        server.fill_raw(FROM, mails.iter().map(|mail| mail.bytes.as_slice()))?;
+        server.fill_raw(FROM, 0, mails.iter().map(|mail| mail.bytes.as_slice()))?;
         server.start()
     });
     let world = World {

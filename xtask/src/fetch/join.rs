@@ -40,7 +40,7 @@ fn message(number: usize) -> Vec<u8> {
 fn joined(binary: &Path) -> Fallible<()> {
     let mut server = Dovecot::new([REMOTE.to_owned()].into_iter())?;
     let all: Vec<Vec<u8>> = (0..MESSAGES).map(message).collect();
-    server.fill_raw(REMOTE, all.iter().map(Vec::as_slice))?;
+    server.fill_raw(REMOTE, 0, all.iter().map(Vec::as_slice))?;
     server.start()?;
     let mut program = Program::new(binary, "join")?;
     program.configure("[store]\nhold = \"0s\"\n")?;

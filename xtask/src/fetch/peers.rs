@@ -82,7 +82,7 @@ fn from_dovecot(binary: &Path, mails: &[Mail], cases: &mut Cases) {
         Err(error) => return cases.case("Dovecot", || Err(error)),
     };
     cases.case("Dovecot starts", || {
-        server.fill_raw(USER, mails.iter().map(|mail| mail.bytes.as_slice()))?;
+        server.fill_raw(USER, 0, mails.iter().map(|mail| mail.bytes.as_slice()))?;
         server.start()
     });
     for way in WAYS {
@@ -107,7 +107,7 @@ fn by_mechanism(
     logged: &str,
 ) -> Fallible<()> {
     let mut server = Dovecot::offering([USER.to_owned()].into_iter(), offered)?;
-    server.fill_raw(USER, mails.iter().map(|mail| mail.bytes.as_slice()))?;
+    server.fill_raw(USER, 0, mails.iter().map(|mail| mail.bytes.as_slice()))?;
     server.start()?;
     let user = if asked.is_empty() {
         USER.to_owned()
