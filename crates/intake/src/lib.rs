@@ -1,5 +1,6 @@
 //! Ways in: mail fetched by POP3, delivered by LMTP, imported from files.
 
+mod clock;
 pub mod destination;
 pub mod discover;
 pub mod doctor;

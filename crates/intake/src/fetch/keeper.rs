@@ -12,8 +12,6 @@
 mod destination;
 mod mailbox;
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use restante_store::UniqueId;
 use tokio::sync::mpsc;
 
@@ -191,11 +189,6 @@ impl Keeper {
 
 /// How many pieces may be under way.
 const PIECES: usize = limits::KEEPER_OCTETS / limits::KEEPER_PIECE_OCTETS;
-
-fn now_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.map_or(0, |since| since.as_millis() as u64)
-}
 
 #[cfg(test)]
 mod tests;

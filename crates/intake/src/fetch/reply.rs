@@ -5,8 +5,8 @@ use std::time::Duration;
 use restante_client::{Capabilities, Credentials, Error, Reply, ResponseCode};
 
 use super::limits::{IN_USE, LOGIN_DELAY, LOGIN_DELAY_AT_MOST, PROVIDER_LIMIT, TEMPORARY};
-use super::session::millis;
 use super::{CredentialError, FetchError, Kind, Pause, PauseReason};
+use crate::clock::millis;
 
 /// Whether a refusal is a wait, and how long.
 pub(super) fn pause_of(reply: &Reply, delay: Option<Duration>, now_ms: u64) -> Option<Pause> {

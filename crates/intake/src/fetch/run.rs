@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use restante_client::{Error, Window};
 use restante_store::{MailStore, MailboxId, Release};
@@ -10,8 +9,9 @@ use restante_store::{MailStore, MailboxId, Release};
 use super::ledger::{Books, Ledger, store_failed};
 use super::limits::{DEPTH_ONE, FRUITLESS, RECONNECT, SESSIONS, VANISHED};
 use super::reply::{client_failed, may_pass};
-use super::session::{Broken, Run, millis};
+use super::session::{Broken, Run};
 use super::{Account, FetchError, Kind, Pause, Progress, RunOptions, Summary, Target, World};
+use crate::clock::{millis, now_ms};
 
 /// Fetches an account. What it comes to is noted in the state, unless it is a dry run.
 ///
@@ -51,7 +51,7 @@ pub async fn run(
     let error = outcome.as_ref().err();
     world
         .state
-        .ended(&account.name, self::now_ms(), &summary, error)?;
+        .ended(&account.name, crate::clock::now_ms(), &summary, error)?;
     outcome.map(|()| summary)
 }
 
@@ -215,9 +215,4 @@ impl Run<'_> {
         let cut = matches!(error, Error::Closed { .. });
         error.may_be_pipelining() && !(cut && self.pipelined > 2)
     }
-}
-
-fn now_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.map_or(0, millis)
 }

@@ -16,6 +16,7 @@ use super::{
     Account, Action, FetchError, Kind, Pause, PauseReason, Progress, RunOptions, Summary, World,
     identify, policy,
 };
+use crate::clock::millis;
 
 /// Why a session ended before its work was done.
 #[derive(Debug)]
@@ -66,11 +67,7 @@ impl Run<'_> {
         (self.progress)(Progress::LoggedIn);
         let mut pipeline = session.survey(window);
         let mut planner = Planner::new(self.rules()?);
-        let judge = Judge {
-            ledger: &self.ledger,
-            world: self.world,
-            keep: self.account.keep,
-        };
+        let judge = self.judge();
         let dry_run = self.options.dry_run;
         let (mut survey, doubles) = survey(&mut pipeline, &judge, &mut planner, dry_run).await?;
         self.summary.listed = survey.scans.max(survey.ids);
@@ -108,6 +105,14 @@ impl Run<'_> {
         // The listings' memory is not needed while messages come in.
         drop(survey);
         self.work(pipeline, plan, known, has_ids).await
+    }
+
+    fn judge(&self) -> Judge<'_> {
+        Judge {
+            ledger: &self.ledger,
+            world: self.world,
+            keep: self.account.keep,
+        }
     }
 
     fn rules(&self) -> Result<Rules, FetchError> {
@@ -258,11 +263,7 @@ impl Run<'_> {
     }
 
     async fn weigh(&self, keyed: &[(u64, Vec<u8>)], planner: &mut Planner) -> Result<(), Broken> {
-        let judge = Judge {
-            ledger: &self.ledger,
-            world: self.world,
-            keep: self.account.keep,
-        };
+        let judge = self.judge();
         for batch in keyed.chunks(LOOK_UP) {
             let (_, again) = judge.weigh(batch, planner).await?;
             if !self.options.dry_run {
@@ -550,9 +551,4 @@ impl Run<'_> {
         self.summary.set_aside.push(aside);
         Ok(())
     }
-}
-
-/// A duration in milliseconds.
-pub(super) fn millis(duration: std::time::Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

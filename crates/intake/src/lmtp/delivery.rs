@@ -1,12 +1,11 @@
 //! One message on its way into the store: a draft for each recipient, one commit for all.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use restante_store::{Delivery, Draft, MailStore, MailboxId, Sealed, StoreError, UniqueId};
 use tokio::sync::SemaphorePermit;
 
 use super::command::path;
 use super::reply;
+use crate::clock::now_ms;
 
 /// A recipient that RCPT has accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -227,11 +226,4 @@ async fn fits(
     }
     used.push((recipient.mailbox, sealed.octets));
     Ok(())
-}
-
-fn now_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.map_or(0, |time| {
-        u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
-    })
 }

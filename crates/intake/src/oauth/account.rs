@@ -13,8 +13,9 @@ use restante_proto::Secret;
 
 use super::error::{from_request, in_words};
 use super::http::Http;
-use super::tokens::{Issuer, TokenFile, Tokens, checked, now_ms};
+use super::tokens::{Issuer, TokenFile, Tokens, checked};
 use super::{OAuthError, OAuthProvider};
+use crate::clock::now_ms;
 
 /// The crate's client with the endpoints that we have.
 pub(super) type Client =

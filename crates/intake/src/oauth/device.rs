@@ -6,8 +6,8 @@ use oauth2::{DeviceCodeErrorResponse, RequestTokenError, StandardDeviceAuthoriza
 
 use super::error::{Code, from_code, from_request, printable};
 use super::limits::{DEVICE_BACK_OFF, DEVICE_INTERVAL_LEAST, DEVICE_WAIT};
-use super::tokens::now_ms;
 use super::{LoggedIn, OAuthAccount, OAuthError};
+use crate::clock::now_ms;
 
 /// What to tell the person.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -9,8 +9,8 @@ use url::Url;
 use super::error::{from_code, from_request};
 use super::listener::{Callback, Listener};
 use super::provider::Redirect;
-use super::tokens::now_ms;
 use super::{LoggedIn, OAuthAccount, OAuthError};
+use crate::clock::now_ms;
 
 impl OAuthAccount {
     /// Listens on loopback, has the browser opened at the provider's page, and waits for it to come

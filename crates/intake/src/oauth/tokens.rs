@@ -13,7 +13,7 @@
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use restante_proto::Secret;
 use serde::{Deserialize, Serialize};
@@ -85,14 +85,6 @@ impl Tokens {
         let set_back = now_ms.saturating_add(skew) < self.asked_ms;
         !set_back && now_ms.saturating_add(skew.min(life / 4)) < expires
     }
-}
-
-/// Now, in milliseconds since 1970.
-pub(super) fn now_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.map_or(0, |since| {
-        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-    })
 }
 
 /// A token as the provider wrote it, or what is wrong with it. RFC 6749 appendix A has printable ASCII;

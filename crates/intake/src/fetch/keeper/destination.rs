@@ -3,7 +3,8 @@
 use tokio::sync::mpsc;
 
 use super::super::{FetchError, Kind};
-use super::{Archived, KeepError, Keeper, Kept, KeptAs, PIECES, Piece, Ticket, limits, now_ms};
+use super::{Archived, KeepError, Keeper, Kept, KeptAs, PIECES, Piece, Ticket, limits};
+use crate::clock::now_ms;
 use crate::destination::{Destination, DestinationError, Fault, Incoming, Scope};
 
 impl Keeper {

@@ -11,7 +11,8 @@ use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TryRecvError;
 
 use super::super::{FetchError, Kind};
-use super::{Archived, KeepError, Keeper, Kept, KeptAs, PIECES, Piece, Ticket, limits, now_ms};
+use super::{Archived, KeepError, Keeper, Kept, KeptAs, PIECES, Piece, Ticket, limits};
+use crate::clock::now_ms;
 
 impl Keeper {
     /// Stores into a mailbox. The entry's header is the ledger: what is told as stored has its remote
