@@ -1,16 +1,20 @@
 //! `restante account add`, without questions, against a server that does what a test says.
 #![allow(clippy::unwrap_used, reason = "a test may fail")]
 
+#[path = "support/home.rs"]
+mod home;
+
 use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::Output;
 
 use restante_testkit::scripted::{PASSWORD, Quirks, ScriptedServer, Tls, USER, messages};
 use tokio::runtime::Runtime;
 
+use home::Home;
+
 struct World {
-    home: tempfile::TempDir,
+    home: Home,
     server: ScriptedServer,
     _runtime: Runtime,
 }
@@ -30,7 +34,7 @@ impl World {
             .block_on(ScriptedServer::start(messages(3), quirks))
             .unwrap();
         Self {
-            home: tempfile::tempdir().unwrap(),
+            home: Home::new(),
             server,
             _runtime: runtime,
         }
@@ -41,21 +45,7 @@ impl World {
     }
 
     fn run(&self, words: &[&str], input: &str) -> Output {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_restante"))
-            .env_clear()
-            .env("HOME", self.home.path())
-            .env("XDG_DATA_HOME", self.home.path().join("data"))
-            .env("PW", PASSWORD)
-            .args(words)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut stdin = child.stdin.take().unwrap();
-        let _gone = stdin.write_all(input.as_bytes());
-        drop(stdin);
-        child.wait_with_output().unwrap()
+        self.home.tell(words, input)
     }
 
     /// `account add ann@example.org --host …` with more words.

@@ -2,9 +2,11 @@
 //! what a test says.
 #![allow(clippy::unwrap_used, reason = "a test may fail")]
 
+#[path = "support/home.rs"]
+mod home;
+
 use std::fs;
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
@@ -13,49 +15,11 @@ use restante_testkit::scripted::{
 };
 use tokio::runtime::Runtime;
 
-/// A home folder of its own, and the program in it.
-struct Home(tempfile::TempDir);
+use home::Home;
 
 impl Home {
-    fn new() -> Self {
-        Self(tempfile::tempdir().unwrap())
-    }
-
-    fn path(&self) -> &Path {
-        self.0.path()
-    }
-
-    fn command(&self, words: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_restante"));
-        command
-            .env_clear()
-            .env("HOME", self.path())
-            .env("XDG_DATA_HOME", self.path().join("data"))
-            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
-            .env("PW", PASSWORD)
-            .args(words)
-            .stdin(Stdio::null());
-        command
-    }
-
     fn run(&self, words: &[&str]) -> Output {
         self.command(words).output().unwrap()
-    }
-
-    /// Runs with text on standard input.
-    fn tell(&self, words: &[&str], text: &str) -> Output {
-        let mut child = self
-            .command(words)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut stdin = child.stdin.take().unwrap();
-        // A program that has refused its arguments reads nothing.
-        let _gone = stdin.write_all(text.as_bytes());
-        drop(stdin);
-        child.wait_with_output().unwrap()
     }
 
     /// Runs, must end with that code, and gives the objects that were printed.
