@@ -37,7 +37,7 @@ use crate::limits::{PACK_SEAL_OCTETS, SNAPSHOT_GRACE_MS};
 use crate::{
     Access, Body, Capabilities, Changes, Cursor, Delivery, Draft, LedgerEntry, MailStore,
     MailboxId, MailboxInfo, Maildrop, MessageFilter, MessageInfo, Release, Seen, StoreError,
-    StoreFuture, TombstoneId, UniqueId, ViewId, ViewInfo,
+    StoreFuture, Tended, Tending, TombstoneId, UniqueId, ViewId, ViewInfo,
 };
 use draft::{EmbeddedDraft, SealedBody};
 use task::{Workers, lock};
@@ -364,9 +364,27 @@ impl MailStore for EmbeddedStore {
         })
     }
 
-    fn set_release(&self, id: MailboxId, release: Release) -> StoreFuture<'_, ()> {
+    fn set_release(&self, id: MailboxId, release: Option<Release>) -> StoreFuture<'_, ()> {
         write(&self.inner, false, move |batch| {
             decide::set_release(batch, id, release)
+        })
+    }
+
+    fn tend(&self, id: MailboxId, due: Tending, now_ms: u64) -> StoreFuture<'_, Tended> {
+        Box::pin(async move {
+            let mut done = Tended::default();
+            loop {
+                let (part, more) = write(&self.inner, true, move |batch| {
+                    decide::views::tend(batch, id, due, now_ms)
+                })
+                .await?;
+                done.lapsed.extend(part.lapsed);
+                done.released += part.released;
+                done.aged += part.aged;
+                if !more {
+                    return Ok(done);
+                }
+            }
         })
     }
 
@@ -382,13 +400,13 @@ impl MailStore for EmbeddedStore {
     ) -> StoreFuture<'a, ViewId> {
         let name = name.to_owned();
         write(&self.inner, false, move |batch| {
-            decide::add_view(batch, mailbox, &name, from_now)
+            decide::views::add(batch, mailbox, &name, from_now)
         })
     }
 
     fn remove_view(&self, mailbox: MailboxId, view: ViewId) -> StoreFuture<'_, ()> {
         write(&self.inner, false, move |batch| {
-            decide::remove_view(batch, mailbox, view)
+            decide::views::remove(batch, mailbox, view)
         })
     }
 
@@ -398,7 +416,7 @@ impl MailStore for EmbeddedStore {
         view: ViewId,
         access: Access,
     ) -> StoreFuture<'_, Box<dyn Maildrop>> {
-        Box::pin(async move { maildrop::open(&self.inner, mailbox, view, access) })
+        Box::pin(maildrop::open(&self.inner, mailbox, view, access))
     }
 
     fn draft(&self, size_hint: Option<u64>) -> Result<Box<dyn Draft>, StoreError> {

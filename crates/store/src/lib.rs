@@ -21,5 +21,5 @@ pub use id::{MailboxId, ParseIdError, TombstoneId, UniqueId, ViewId};
 pub use traits::{
     Access, Body, Capabilities, Change, Changes, Cursor, DeletionSet, Delivery, Draft, Hints,
     LedgerEntry, Listing, ListingEntry, MailStore, MailboxInfo, Maildrop, MessageFilter,
-    MessageInfo, Release, Sealed, Seen, Source, StoreFuture, Totals, ViewInfo,
+    MessageInfo, Release, Sealed, Seen, Source, StoreFuture, Tended, Tending, Totals, ViewInfo,
 };

@@ -61,3 +61,7 @@ pub const RECORD_OCTETS: usize = 256 * 1024 * 1024;
 
 /// Ledger entries up to this many are looked up on the caller's thread (under 2 milliseconds).
 pub const LEDGER_INLINE_ENTRIES: usize = 500;
+
+/// A view's opening is written down if the last one that was is so long ago, in milliseconds: clients
+/// that look every minute must not cost a sync each. So a view may be taken for unseen so much too early.
+pub const VIEW_USE_MS: u64 = 6 * 60 * 60 * 1000;

@@ -49,6 +49,8 @@ pub struct MailboxInfo {
     pub name: String,
     /// When deleted messages leave.
     pub release: Release,
+    /// Whether somebody has set `release`; else it follows from there being views.
+    pub release_is_set: bool,
     /// What the mailbox holds, whatever views have hidden.
     pub totals: Totals,
 }
@@ -58,10 +60,35 @@ pub struct MailboxInfo {
 pub struct ViewInfo {
     /// Never changes.
     pub id: ViewId,
-    /// Unique among the mailbox's views.
+    /// Unique among the mailbox's views; empty for [`ViewId::PLAIN`].
     pub name: String,
     /// What the view shows now.
     pub totals: Totals,
+    /// When it was last opened, in milliseconds since 1970, to [`crate::limits::VIEW_USE_MS`]; when it
+    /// was made, if it never was. `None`: nobody knows.
+    pub used_ms: Option<u64>,
+    /// It was unseen for so long that it holds nothing back any more; opening it ends that.
+    pub lapsed: bool,
+}
+
+/// What time alone does to a mailbox; see [`MailStore::tend`].
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Tending {
+    /// A message leaves when it has been in the mailbox for so many milliseconds.
+    pub max_age_ms: Option<u64>,
+    /// A view that was not opened for so many milliseconds holds nothing back.
+    pub view_expiry_ms: Option<u64>,
+}
+
+/// What [`MailStore::tend`] has done.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Tended {
+    /// Views that hold nothing back from now on.
+    pub lapsed: Vec<ViewId>,
+    /// Messages that left since no view that counts shows them any more.
+    pub released: u64,
+    /// Messages that left for their age.
+    pub aged: u64,
 }
 
 /// Where a fetched message came from: the ledger of the fetcher.
@@ -320,10 +347,17 @@ pub trait MailStore: Send + Sync + 'static {
     /// Removes a mailbox and all its messages for good: nothing restores them. Their bytes go with the
     /// next compactions, and with `erase` they are gone from this store when it returns.
     fn remove_mailbox(&self, id: MailboxId, erase: bool) -> StoreFuture<'_, ()>;
-    /// Sets when deleted messages leave; counts from the next deletion on.
-    fn set_release(&self, id: MailboxId, release: Release) -> StoreFuture<'_, ()>;
+    /// Sets when deleted messages leave; counts from the next deletion on. `None`: as it is when nobody
+    /// sets it, [`Release::AtOnce`] without views and [`Release::AllDevices`] with some.
+    fn set_release(&self, id: MailboxId, release: Option<Release>) -> StoreFuture<'_, ()>;
+    /// Does what is due by time, and decides it once and for all: `now_ms` is the time in milliseconds
+    /// since 1970. Views that were not opened for too long lapse; under [`Release::AllDevices`] what a
+    /// view has deleted and no view that counts shows leaves, unless there is none that counts; and
+    /// whatever the [`Release`], what is too old leaves, but not what was once brought back by
+    /// [`MailStore::restore`]. All that leaves can be restored. Durable when ready.
+    fn tend(&self, id: MailboxId, due: Tending, now_ms: u64) -> StoreFuture<'_, Tended>;
 
-    /// The views that have a record; [`ViewId::PLAIN`] is always there besides.
+    /// The views that have a record, and [`ViewId::PLAIN`] once it was opened; it is always there.
     fn views(&self, mailbox: MailboxId) -> StoreFuture<'_, Vec<ViewInfo>>;
     /// Makes a view. It sees everything that is live, or with `from_now` what comes from now on.
     fn add_view<'a>(
@@ -335,7 +369,8 @@ pub trait MailStore: Send + Sync + 'static {
     /// Removes a view; what it alone still held back may leave.
     fn remove_view(&self, mailbox: MailboxId, view: ViewId) -> StoreFuture<'_, ()>;
 
-    /// Opens a mailbox through a view. O(1) in the number of messages.
+    /// Opens a mailbox through a view. O(1) in the number of messages. A view that had lapsed counts
+    /// again from before the snapshot is taken.
     fn open(
         &self,
         mailbox: MailboxId,

@@ -13,6 +13,7 @@ pub mod history;
 pub mod ledger;
 pub mod mailboxes;
 pub mod snapshots;
+pub mod tending;
 pub mod views;
 
 use std::sync::Arc;
@@ -72,6 +73,15 @@ macro_rules! contract_tests {
             views a_view_name_is_unique_in_its_mailbox;
             views views_tell_their_totals;
             views a_removed_view_lets_nothing_go_that_another_shows;
+            tending a_view_unseen_for_long_holds_nothing_back;
+            tending a_view_that_returns_gets_what_is_there;
+            tending the_plain_login_lapses_too;
+            tending what_nothing_holds_leaves_when_tended;
+            tending what_nobody_deleted_is_not_let_go;
+            tending what_is_too_old_leaves;
+            tending many_leave_in_one_tending;
+            tending a_release_that_nobody_sets_follows_from_the_views;
+            tending views_tell_of_their_use;
             mailboxes a_name_finds_its_mailbox;
             mailboxes a_renamed_mailbox_is_the_same_mailbox;
             mailboxes a_name_that_is_taken_is_refused;

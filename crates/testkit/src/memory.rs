@@ -15,8 +15,8 @@ use restante_store::limits::BODY_CHUNK_OCTETS;
 use restante_store::{
     Access, Body, Capabilities, Changes, Cursor, DeletionSet, Delivery, Draft, Hints, LedgerEntry,
     Listing, ListingEntry, MailStore, MailboxId, MailboxInfo, Maildrop, MessageFilter, MessageInfo,
-    Release, Sealed, Seen, StoreError, StoreFuture, TombstoneId, Totals, UniqueId, ViewId,
-    ViewInfo,
+    Release, Sealed, Seen, StoreError, StoreFuture, Tended, Tending, TombstoneId, Totals, UniqueId,
+    ViewId, ViewInfo,
 };
 
 use state::{Content, State};
@@ -39,6 +39,8 @@ pub enum Op {
     RemoveMailbox,
     /// [`MailStore::set_release`].
     SetRelease,
+    /// [`MailStore::tend`].
+    Tend,
     /// [`MailStore::views`].
     Views,
     /// [`MailStore::add_view`].
@@ -328,8 +330,12 @@ impl MailStore for MemoryStore {
         Box::pin(async move { self.enter(Op::RemoveMailbox)?.remove_mailbox(id, erase) })
     }
 
-    fn set_release(&self, id: MailboxId, release: Release) -> StoreFuture<'_, ()> {
+    fn set_release(&self, id: MailboxId, release: Option<Release>) -> StoreFuture<'_, ()> {
         Box::pin(async move { self.enter(Op::SetRelease)?.set_release(id, release) })
+    }
+
+    fn tend(&self, id: MailboxId, due: Tending, now_ms: u64) -> StoreFuture<'_, Tended> {
+        Box::pin(async move { self.enter(Op::Tend)?.tend(id, due, now_ms) })
     }
 
     fn views(&self, mailbox: MailboxId) -> StoreFuture<'_, Vec<ViewInfo>> {

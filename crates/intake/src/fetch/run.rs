@@ -123,7 +123,7 @@ async fn books(account: &Account, world: &World, make: bool) -> Result<Books, Fe
             Ok(Books::Mailbox(Arc::clone(store), id))
         }
         Some(mailbox) => {
-            if make && mailbox.release == Release::AtOnce {
+            if make && mailbox.release == Release::AtOnce && !mailbox.release_is_set {
                 never_release(store, mailbox.id).await?;
             }
             Ok(Books::Mailbox(Arc::clone(store), mailbox.id))
@@ -132,7 +132,7 @@ async fn books(account: &Account, world: &World, make: bool) -> Result<Books, Fe
 }
 
 async fn never_release(store: &Arc<dyn MailStore>, id: MailboxId) -> Result<(), FetchError> {
-    let set = store.set_release(id, Release::Never).await;
+    let set = store.set_release(id, Some(Release::Never)).await;
     set.map_err(|error| store_failed(&error))
 }
 

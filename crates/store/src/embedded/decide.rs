@@ -1,6 +1,8 @@
 //! What is to be written for each wish: decided once, in the index's own transaction, so that no
 //! other process decides at the same time; replay only repeats it.
 
+pub(super) mod views;
+
 use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension, params};
@@ -39,17 +41,6 @@ pub(super) fn mailbox(c: &Connection, id: MailboxId) -> Wish<MailboxRow> {
     })
     .map_err(sql)?
     .ok_or(StoreError::NotFound)
-}
-
-/// Rows of the views that have a record and are live.
-fn views(c: &Connection, mailbox: i64) -> rusqlite::Result<Vec<(i64, ViewId)>> {
-    c.prepare_cached(
-        "SELECT id, view FROM views WHERE mailbox = ? AND name IS NOT NULL AND gone = 0",
-    )?
-    .query_map([mailbox], |row| {
-        Ok((row.get(0)?, ViewId::from_bytes(row.get(1)?)))
-    })?
-    .collect()
 }
 
 pub(super) fn release_of(stored: Option<i64>, has_views: bool) -> Release {
@@ -150,9 +141,13 @@ pub(super) fn remove_mailbox(batch: &mut Batch<'_, '_>, id: MailboxId, erase: bo
     })
 }
 
-pub(super) fn set_release(batch: &mut Batch<'_, '_>, id: MailboxId, release: Release) -> Wish<()> {
+pub(super) fn set_release(
+    batch: &mut Batch<'_, '_>,
+    id: MailboxId,
+    release: Option<Release>,
+) -> Wish<()> {
     let row = mailbox(batch.index()?, id)?;
-    if row.release == Some(release_number(release)) {
+    if row.release == release.map(release_number) {
         return Ok(());
     }
     let stamp = stamp(batch);
@@ -161,121 +156,6 @@ pub(super) fn set_release(batch: &mut Batch<'_, '_>, id: MailboxId, release: Rel
         stamp,
         release,
     })
-}
-
-pub(super) fn plain_used(batch: &mut Batch<'_, '_>, id: MailboxId) -> Wish<()> {
-    if !mailbox(batch.index()?, id)?.plain_used {
-        batch.put(&Record::PlainUsed { mailbox: id })?;
-    }
-    Ok(())
-}
-
-pub(super) fn add_view(
-    batch: &mut Batch<'_, '_>,
-    id: MailboxId,
-    name: &str,
-    from_now: bool,
-) -> Wish<ViewId> {
-    let c = batch.index()?;
-    let row = mailbox(c, id)?;
-    let taken = c
-        .prepare_cached("SELECT 1 FROM views WHERE mailbox = ? AND name = ? AND gone = 0")
-        .and_then(|mut ask| ask.exists(params![row.id, name]))
-        .map_err(sql)?;
-    if taken {
-        let what = format!("the mailbox has a view named {name:?} already");
-        return Err(StoreError::Permanent(what));
-    }
-    let view = ViewId::from_bytes(batch.inner.next_id());
-    batch.put(&Record::AddView {
-        mailbox: id,
-        view,
-        name: name.to_owned(),
-        from_now,
-    })?;
-    Ok(view)
-}
-
-pub(super) fn remove_view(batch: &mut Batch<'_, '_>, id: MailboxId, view: ViewId) -> Wish<()> {
-    let c = batch.index()?;
-    let row = mailbox(c, id)?;
-    let there = views(c, row.id).map_err(sql)?;
-    if !there.iter().any(|v| v.1 == view) {
-        return Err(StoreError::NotFound);
-    }
-    let all_devices = release_of(row.release, true) == Release::AllDevices;
-    // Those that it shows and that another view has deleted may have waited for it alone.
-    let waiting = if all_devices {
-        deleted_somewhere(c, row.id)
-    } else {
-        Ok(Vec::new())
-    };
-    let waiting = waiting.map_err(sql)?;
-    batch.put(&Record::RemoveView { mailbox: id, view })?;
-    if waiting.is_empty() {
-        return Ok(());
-    }
-    let others: Vec<i64> = there.iter().filter(|v| v.1 != view).map(|v| v.0).collect();
-    leave_if_unwanted(batch, id, &row, others, &waiting)
-}
-
-/// Live messages that some view has deleted.
-fn deleted_somewhere(c: &Connection, mailbox: i64) -> rusqlite::Result<Vec<UniqueId>> {
-    c.prepare_cached(
-        "SELECT DISTINCT h.unique_id FROM views v JOIN hidden h ON h.view = v.id
-         JOIN messages m ON m.unique_id = h.unique_id
-         WHERE v.mailbox = ?1 AND h.until = ?2 AND m.removed = ?2 AND EXISTS (
-             SELECT 1 FROM tombstones t WHERE t.unique_id = h.unique_id AND t.view <> 0)
-         ORDER BY h.unique_id",
-    )?
-    .query_map([mailbox, LIVE], |row| Ok(UniqueId::from_bytes(row.get(0)?)))?
-    .collect()
-}
-
-/// Writes a tombstone for those of `ids` that no live view shows any more.
-fn leave_if_unwanted(
-    batch: &mut Batch<'_, '_>,
-    id: MailboxId,
-    row: &MailboxRow,
-    mut live: Vec<i64>,
-    ids: &[UniqueId],
-) -> Wish<()> {
-    let c = batch.index()?;
-    if row.plain_used {
-        let plain = c
-            .prepare_cached("SELECT id FROM views WHERE mailbox = ? AND view = ?")
-            .and_then(|mut ask| {
-                ask.query_row(params![row.id, ViewId::PLAIN.as_bytes()], |r| r.get(0))
-                    .optional()
-            })
-            .map_err(sql)?;
-        // Without a row the plain login has hidden nothing yet.
-        let Some(plain) = plain else { return Ok(()) };
-        live.push(plain);
-    }
-    if live.is_empty() {
-        return Ok(());
-    }
-    let unwanted = |id: &UniqueId| -> rusqlite::Result<bool> {
-        for view in &live {
-            let hides = c
-                .prepare_cached(
-                    "SELECT 1 FROM hidden WHERE view = ? AND unique_id = ? AND until = ?",
-                )?
-                .exists(params![view, id.as_bytes(), LIVE])?;
-            if !hides {
-                return Ok(false);
-            }
-        }
-        Ok(true)
-    };
-    let mut leaving = Vec::new();
-    for id in ids {
-        if unwanted(id).map_err(sql)? {
-            leaving.push(*id);
-        }
-    }
-    tombstone(batch, id, leaving).map(drop)
 }
 
 /// Those of `ids` that are in the mailbox and live.
@@ -326,13 +206,13 @@ pub(super) fn delete(
         Err(StoreError::NotFound) => return Ok(()),
         Err(error) => return Err(error),
     };
-    let there = views(c, row.id).map_err(sql)?;
+    let there = views::named(c, row.id).map_err(sql)?;
     let release = release_of(row.release, !there.is_empty());
     let live = live(c, row.id, ids)?;
     if release == Release::AtOnce {
         return tombstone(batch, id, live).map(drop);
     }
-    if view != ViewId::PLAIN && !there.iter().any(|v| v.1 == view) {
+    if view != ViewId::PLAIN && !there.iter().any(|v| v.view == view) {
         return Ok(());
     }
     let fresh = not_hidden(c, row.id, view, &live).map_err(sql)?;
@@ -347,8 +227,7 @@ pub(super) fn delete(
         })?;
     }
     if release == Release::AllDevices {
-        let views = there.iter().map(|v| v.0).collect();
-        leave_if_unwanted(batch, id, &row, views, &live)?;
+        views::leave_if_unwanted(batch, id, &row, &live)?;
     }
     Ok(())
 }

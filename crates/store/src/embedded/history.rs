@@ -30,6 +30,7 @@ fn mailbox(row: &Row<'_>) -> rusqlite::Result<MailboxInfo> {
         id: MailboxId::from_bytes(row.get(0)?),
         name: row.get(1)?,
         release: release_of(row.get(2)?, row.get(5)?),
+        release_is_set: row.get::<_, Option<i64>>(2)?.is_some(),
         totals: totals(row.get(3)?, row.get(4)?),
     })
 }
@@ -67,15 +68,27 @@ pub(super) fn views(inner: &Inner, id: MailboxId) -> Result<Vec<ViewInfo>, Store
             return Ok(None);
         };
         let mut ask = c.prepare_cached(
-            "SELECT v.view, v.name, m.count - v.hidden_count, m.octets - v.hidden_octets
+            "SELECT v.view, v.name, m.count - v.hidden_count, m.octets - v.hidden_octets,
+                 v.used_ms, v.lapsed
              FROM views v JOIN mailboxes m ON m.id = v.mailbox
-             WHERE v.mailbox = ? AND v.name IS NOT NULL AND v.gone = 0 ORDER BY v.view",
+             WHERE v.mailbox = ?1 AND v.name IS NOT NULL AND v.gone = 0
+             UNION ALL
+             SELECT coalesce(v.view, ?2), '', m.count - coalesce(v.hidden_count, 0),
+                 m.octets - coalesce(v.hidden_octets, 0), v.used_ms, coalesce(v.lapsed, 0)
+             FROM mailboxes m LEFT JOIN views v ON v.mailbox = m.id AND v.view = ?2
+             WHERE m.id = ?1 AND m.plain_used = 1
+             ORDER BY 1",
         )?;
-        let all = ask.query_map([row], |row| {
+        let all = ask.query_map(params![row, ViewId::PLAIN.as_bytes()], |row| {
+            let id = ViewId::from_bytes(row.get(0)?);
+            let used_ms: Option<i64> = row.get(4)?;
+            let made_ms = (id != ViewId::PLAIN).then_some(id.unix_ms());
             Ok(ViewInfo {
-                id: ViewId::from_bytes(row.get(0)?),
+                id,
                 name: row.get(1)?,
                 totals: totals(row.get(2)?, row.get(3)?),
+                used_ms: used_ms.map(|ms| ms as u64).or(made_ms),
+                lapsed: row.get(5)?,
             })
         })?;
         all.collect::<rusqlite::Result<Vec<_>>>().map(Some)
@@ -211,7 +224,8 @@ const DUMPS: [(&str, &str); 6] = [
     ),
     (
         "view",
-        "SELECT m.mailbox, v.view, v.name, v.from_now, v.gone, v.hidden_count, v.hidden_octets
+        "SELECT m.mailbox, v.view, v.name, v.from_now, v.gone, v.hidden_count, v.hidden_octets,
+             v.lapsed, v.used_ms
          FROM views v JOIN mailboxes m ON m.id = v.mailbox
          WHERE m.removed_ms IS NULL AND ?1 = ?1",
     ),

@@ -20,7 +20,7 @@ pub(super) use schema::LIVE;
 /// Marks the file as ours: "RsIx".
 const APPLICATION_ID: i64 = 0x5273_4978;
 /// The newest form of the tables. An older one is built anew: the index is derived.
-const SCHEMA_VERSION: i64 = 2;
+const SCHEMA_VERSION: i64 = 3;
 const BUSY: Duration = Duration::from_secs(5);
 const POOLED: usize = 32;
 

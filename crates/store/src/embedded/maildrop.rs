@@ -8,7 +8,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::task::lock;
 use super::writer::submit;
-use super::{Inner, Place, body, decide};
+use super::{Inner, Place, body, decide, now_ms};
 use crate::limits::LISTING_INLINE_MESSAGES;
 use crate::{
     Access, Body, DeletionSet, Listing, ListingEntry, MailboxId, Maildrop, StoreError, StoreFuture,
@@ -46,7 +46,7 @@ struct EmbeddedMaildrop {
 #[cfg(test)]
 pub(super) const SIZE: usize = size_of::<EmbeddedMaildrop>();
 
-pub(super) fn open(
+pub(super) async fn open(
     inner: &Arc<Inner>,
     id: MailboxId,
     view: ViewId,
@@ -57,14 +57,20 @@ pub(super) fn open(
         Access::Exclusive => Some(inner.lock_mailbox(id)?),
     };
     let generation = inner.index.generation.load(Ordering::Acquire);
-    let found = inner.index.read(|c| snapshot(c, id, view, generation))?;
-    let (snapshot, plain_used) = found.ok_or(StoreError::NotFound)?;
-    if view == ViewId::PLAIN && !plain_used {
-        // Nobody waits for it: this process decides on nothing before it is written, and lost in a
-        // crash it is written at the next opening.
-        drop(submit(inner, false, 0, 1, move |batch| {
-            decide::plain_used(batch, id)
-        }));
+    let take = || inner.index.read(|c| snapshot(c, id, view, generation));
+    let (mut snapshot, mut usage) = take()?.ok_or(StoreError::NotFound)?;
+    if usage != Usage::Told {
+        let told = submit(inner, false, 0, 1, move |batch| {
+            decide::views::opened(batch, id, view)
+        });
+        // While it has not ended nobody waits: this process decides on nothing before it is written,
+        // and lost in a crash it is written at the next opening.
+        if usage == Usage::Lapsed {
+            // What the snapshot shows must wait for this view again.
+            told.await?;
+            (snapshot, usage) = take()?.ok_or(StoreError::NotFound)?;
+            debug_assert!(usage != Usage::Lapsed);
+        }
     }
     Ok(Box::new(EmbeddedMaildrop {
         inner: Arc::clone(inner),
@@ -76,16 +82,27 @@ pub(super) fn open(
     }))
 }
 
+/// What is to be written of an opening.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Usage {
+    Told,
+    Due,
+    /// The view holds nothing back until it is.
+    Lapsed,
+}
+
 /// One statement: STAT is O(1). `None` when there is no such mailbox or view.
 fn snapshot(
     c: &Connection,
     id: MailboxId,
     view: ViewId,
     generation: u64,
-) -> rusqlite::Result<Option<(Snapshot, bool)>> {
+) -> rusqlite::Result<Option<(Snapshot, Usage)>> {
     c.prepare_cached(
         "SELECT m.id, m.seq, m.count, m.octets, m.plain_used, v.id, v.hidden_count,
-             v.hidden_octets, v.name IS NOT NULL
+             v.hidden_octets, v.name IS NOT NULL, coalesce(v.lapsed, 0), v.used_ms,
+             EXISTS (SELECT 1 FROM views o
+                 WHERE o.mailbox = m.id AND o.name IS NOT NULL AND o.gone = 0)
          FROM mailboxes m LEFT JOIN views v ON v.mailbox = m.id AND v.view = ?2 AND v.gone = 0
          WHERE m.mailbox = ?1 AND m.removed_ms IS NULL AND m.name IS NOT NULL",
     )?
@@ -105,7 +122,19 @@ fn snapshot(
             generation,
             totals,
         };
-        Ok(Some((snapshot, row.get(4)?)))
+        let used_ms: Option<i64> = row.get(10)?;
+        let used_ms = used_ms.map(|ms| ms as u64);
+        let has_views: bool = row.get(11)?;
+        let usage = if row.get(9)? {
+            Usage::Lapsed
+        } else if (view == ViewId::PLAIN && !row.get::<_, bool>(4)?)
+            || (has_views && decide::views::is_use_due(used_ms, view, now_ms()))
+        {
+            Usage::Due
+        } else {
+            Usage::Told
+        };
+        Ok(Some((snapshot, usage)))
     })
     .optional()
     .map(Option::flatten)

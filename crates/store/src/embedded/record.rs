@@ -14,9 +14,9 @@
 use crate::limits::RECORD_OCTETS;
 use crate::{MailboxId, Release, Source, StoreError, TombstoneId, UniqueId, ViewId};
 
-/// The newest version of a record that is written and read. 2 brought the records of kinds 16 and 17;
-/// all others are written as version 1.
-pub(super) const VERSION: u8 = 2;
+/// The newest version of a record that is written and read. 2 brought the records of kinds 16 and 17, 3
+/// that of kind 18 and a release that nobody has set; all others are written as version 1.
+pub(super) const VERSION: u8 = 3;
 
 /// One of the sixteen skippable magic numbers.
 pub(super) const SKIPPABLE: u32 = 0x184D_2A52;
@@ -99,7 +99,8 @@ pub(super) enum Record {
     Release {
         mailbox: MailboxId,
         stamp: [u8; 16],
-        release: Release,
+        /// `None`: as if it had never been set.
+        release: Option<Release>,
     },
     /// A mailbox is removed with all it holds, for good.
     RemoveMailbox {
@@ -122,6 +123,14 @@ pub(super) enum Record {
     /// The plain login was used, and counts as a view from now on.
     PlainUsed {
         mailbox: MailboxId,
+    },
+    /// A view was opened (`live`), or was unseen for too long and holds nothing back; the youngest
+    /// stamp counts, which also says when.
+    ViewState {
+        mailbox: MailboxId,
+        view: ViewId,
+        stamp: [u8; 16],
+        live: bool,
     },
     /// Messages leave the mailbox.
     Tombstone {
@@ -217,11 +226,12 @@ fn put_ids(out: &mut Vec<u8>, ids: &[UniqueId]) {
     put_tag(out, tag::IDS, &bytes);
 }
 
-const fn release_code(release: Release) -> u8 {
+const fn release_code(release: Option<Release>) -> u8 {
     match release {
-        Release::AtOnce => 1,
-        Release::AllDevices => 2,
-        Release::Never => 3,
+        None => 0,
+        Some(Release::AtOnce) => 1,
+        Some(Release::AllDevices) => 2,
+        Some(Release::Never) => 3,
     }
 }
 
@@ -244,12 +254,14 @@ impl Record {
             Self::Undo { .. } => 14,
             Self::Seen { .. } => 16,
             Self::Forget { .. } => 17,
+            Self::ViewState { .. } => 18,
         }
     }
 
     /// What a program must be able to read to read this.
     const fn version(&self) -> u8 {
         match self {
+            Self::ViewState { .. } | Self::Release { release: None, .. } => 3,
             Self::Seen { .. } | Self::Forget { .. } => 2,
             _ => 1,
         }
@@ -267,6 +279,7 @@ impl Record {
             | Self::AddView { mailbox, .. }
             | Self::RemoveView { mailbox, .. }
             | Self::PlainUsed { mailbox }
+            | Self::ViewState { mailbox, .. }
             | Self::Tombstone { mailbox, .. }
             | Self::Hide { mailbox, .. }
             | Self::Undo { mailbox, .. }
@@ -363,6 +376,13 @@ impl Record {
                 put_tag(out, tag::NAME, name.as_bytes());
             }
             Self::RemoveView { view, .. } => out.extend_from_slice(view.as_bytes()),
+            Self::ViewState {
+                view, stamp, live, ..
+            } => {
+                out.extend_from_slice(view.as_bytes());
+                out.extend_from_slice(stamp);
+                out.push(u8::from(*live));
+            }
             Self::Tombstone {
                 tombstone,
                 at_ms,
@@ -596,9 +616,10 @@ fn decode_fields(kind: u8, flags: u16, fields: &mut Fields<'_>) -> Option<Record
             mailbox,
             stamp: fields.take()?,
             release: match fields.take::<1>()?[0] {
-                1 => Release::AtOnce,
-                2 => Release::AllDevices,
-                3 => Release::Never,
+                0 => None,
+                1 => Some(Release::AtOnce),
+                2 => Some(Release::AllDevices),
+                3 => Some(Release::Never),
                 _ => return None,
             },
         },
@@ -664,6 +685,12 @@ fn decode_fields(kind: u8, flags: u16, fields: &mut Fields<'_>) -> Option<Record
                 pairs: tagged.forgotten,
             }
         }
+        18 => Record::ViewState {
+            mailbox,
+            view: ViewId::from_bytes(fields.take()?),
+            stamp: fields.take()?,
+            live: fields.take::<1>()?[0] != 0,
+        },
         _ => return None,
     })
 }
@@ -740,7 +767,12 @@ mod tests {
             Record::Release {
                 mailbox,
                 stamp,
-                release: Release::Never,
+                release: Some(Release::Never),
+            },
+            Record::Release {
+                mailbox,
+                stamp,
+                release: None,
             },
             Record::RemoveMailbox {
                 mailbox,
@@ -756,6 +788,12 @@ mod tests {
             },
             Record::RemoveView { mailbox, view },
             Record::PlainUsed { mailbox },
+            Record::ViewState {
+                mailbox,
+                view,
+                stamp,
+                live: true,
+            },
             Record::Tombstone {
                 mailbox,
                 tombstone,
@@ -842,14 +880,18 @@ mod tests {
         assert_eq!(Record::decode(&bytes), Ok((expected, bytes.len())));
     }
 
-    /// A program that knows only the first version can read all but what came with the second.
+    /// A program that knows only an older version can read all but what came later.
     #[test]
     fn a_record_has_the_version_that_brought_it() {
         for record in all() {
             let mut bytes = Vec::new();
             record.encode(&mut bytes);
-            let new = matches!(record, Record::Seen { .. } | Record::Forget { .. });
-            assert_eq!(bytes[FRAME_HEAD + 3], if new { 2 } else { 1 }, "{record:?}");
+            let version = match record {
+                Record::ViewState { .. } | Record::Release { release: None, .. } => 3,
+                Record::Seen { .. } | Record::Forget { .. } => 2,
+                _ => 1,
+            };
+            assert_eq!(bytes[FRAME_HEAD + 3], version, "{record:?}");
         }
     }
 

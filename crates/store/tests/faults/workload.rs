@@ -155,7 +155,7 @@ impl Driver {
                     }
                 }
                 if !views.is_empty() {
-                    block_on(mail.set_release(id, Release::AllDevices))?;
+                    block_on(mail.set_release(id, Some(Release::AllDevices)))?;
                 }
             }
             Step::Deliver(messages) => self.deliver(mail, messages)?,

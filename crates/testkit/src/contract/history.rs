@@ -21,7 +21,12 @@ fn browse(bench: &Bench, filter: MessageFilter) -> Vec<UniqueId> {
 pub fn a_deletion_can_be_undone(make: Make<'_>) {
     let bench = Bench::new(make);
     let view = bench.view("phone");
-    block_on(bench.store.set_release(bench.mailbox, Release::AtOnce)).expect("set");
+    block_on(
+        bench
+            .store
+            .set_release(bench.mailbox, Some(Release::AtOnce)),
+    )
+    .expect("set");
     let ids: Vec<_> = (0..4).map(|n| bench.deliver(&format!("{n}\r\n"))).collect();
     bench.delete(ViewId::PLAIN, ids[1]);
     bench.delete(ViewId::PLAIN, ids[2]);
@@ -85,7 +90,12 @@ pub fn restore_returns_only_what_came_back(make: Make<'_>) {
 pub fn restore_shows_hidden_messages_again(make: Make<'_>) {
     let bench = Bench::new(make);
     let (phone, laptop) = (bench.view("phone"), bench.view("laptop"));
-    block_on(bench.store.set_release(bench.mailbox, Release::AllDevices)).expect("set");
+    block_on(
+        bench
+            .store
+            .set_release(bench.mailbox, Some(Release::AllDevices)),
+    )
+    .expect("set");
     let hidden = bench.deliver("hidden\r\n");
     let left = bench.deliver("left\r\n");
     bench.delete(phone, hidden);
@@ -306,7 +316,7 @@ pub fn changes_come_in_pages(make: Make<'_>) {
 pub fn hiding_is_no_change(make: Make<'_>) {
     let bench = Bench::new(make);
     let view = bench.view("phone");
-    block_on(bench.store.set_release(bench.mailbox, Release::Never)).expect("set");
+    block_on(bench.store.set_release(bench.mailbox, Some(Release::Never))).expect("set");
     let id = bench.deliver("a\r\n");
     let before = block_on(bench.store.changes(Cursor::START, 9))
         .expect("told")

@@ -324,10 +324,10 @@ pub fn a_removed_mailbox_has_no_ledger(make: Make<'_>) {
 pub fn never_keeps_what_the_plain_login_deletes(make: Make<'_>) {
     let bench = Bench::new(make);
     let store = bench.store.as_ref();
-    block_on(store.set_release(bench.mailbox, Release::Never)).expect("set");
+    block_on(store.set_release(bench.mailbox, Some(Release::Never))).expect("set");
     // Asked for again, as each run of the fetcher does, nothing changes.
     assert_eq!(block_on(store.create_mailbox("me")), Ok(bench.mailbox));
-    block_on(store.set_release(bench.mailbox, Release::Never)).expect("set");
+    block_on(store.set_release(bench.mailbox, Some(Release::Never))).expect("set");
     let kept = fetch(&bench, "gmx", b"1", 1);
     bench.delete(ViewId::PLAIN, kept);
     assert_eq!(bench.ids(ViewId::PLAIN), []);

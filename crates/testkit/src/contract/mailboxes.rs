@@ -148,7 +148,10 @@ fn assert_unknown(store: &dyn restante_store::MailStore, id: MailboxId) {
     assert_eq!(block_on(store.add_view(id, "phone", false)), Err(NOT));
     assert_eq!(block_on(store.rename_mailbox(id, "x")), Err(NOT));
     assert_eq!(block_on(store.remove_mailbox(id, false)), Err(NOT));
-    assert_eq!(block_on(store.set_release(id, Release::Never)), Err(NOT));
+    assert_eq!(
+        block_on(store.set_release(id, Some(Release::Never))),
+        Err(NOT)
+    );
 }
 
 /// Mailboxes, views and messages that never were.

@@ -8,7 +8,7 @@ use crate::exec::block_on;
 fn two_views(make: Make<'_>, release: Release) -> (Bench, ViewId, ViewId) {
     let bench = Bench::new(make);
     let (phone, laptop) = (bench.view("phone"), bench.view("laptop"));
-    block_on(bench.store.set_release(bench.mailbox, release)).expect("set");
+    block_on(bench.store.set_release(bench.mailbox, Some(release))).expect("set");
     let info = block_on(bench.store.find_mailbox("me")).expect("found");
     assert_eq!(info.expect("is there").release, release);
     (bench, phone, laptop)
@@ -79,7 +79,12 @@ pub fn release_counts_from_the_next_deletion_on(make: Make<'_>) {
     let hidden = bench.deliver("hidden\r\n");
     let second = bench.deliver("second\r\n");
     bench.delete(phone, hidden);
-    block_on(bench.store.set_release(bench.mailbox, Release::AtOnce)).expect("set");
+    block_on(
+        bench
+            .store
+            .set_release(bench.mailbox, Some(Release::AtOnce)),
+    )
+    .expect("set");
     assert_eq!(bench.ids(phone), [second]);
     assert_eq!(bench.ids(laptop), [hidden, second]);
     bench.delete(phone, second);

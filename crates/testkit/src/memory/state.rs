@@ -6,7 +6,8 @@ use std::sync::Arc;
 use restante_store::limits::SNAPSHOT_GRACE_MS;
 use restante_store::{
     Change, Changes, Cursor, Delivery, Hints, ListingEntry, MailboxId, MailboxInfo, MessageFilter,
-    MessageInfo, Release, Source, StoreError, TombstoneId, Totals, UniqueId, ViewId, ViewInfo,
+    MessageInfo, Release, Source, StoreError, Tended, Tending, TombstoneId, Totals, UniqueId,
+    ViewId, ViewInfo,
 };
 
 use super::{Op, wall_clock_ms};
@@ -27,14 +28,18 @@ pub(super) struct Mailbox {
     removed: bool,
     views: BTreeMap<ViewId, View>,
     /// The plain login counts as a device once it has been used.
-    plain_used: bool,
+    plain: Option<View>,
     pub(super) exclusive: bool,
 }
 
+#[derive(Default)]
 struct View {
     name: String,
     /// Messages delivered before this place in `State::messages` are none of its business.
     since: usize,
+    /// When it was last opened, or made.
+    used_ms: u64,
+    lapsed: bool,
 }
 
 pub(super) struct Message {
@@ -44,6 +49,8 @@ pub(super) struct Message {
     hidden: BTreeSet<ViewId>,
     /// Views from now on that are younger than the message, yet were shown it by a restore.
     shown: BTreeSet<ViewId>,
+    /// Somebody has brought it back: it is not too old any more.
+    brought_back: bool,
     /// Place of its last change.
     place: u64,
     /// Past restoring, and taken out of the ledger.
@@ -87,8 +94,11 @@ impl Mailbox {
 
     /// Views whose wish counts before a message leaves under `AllDevices`.
     fn live_views(&self) -> BTreeSet<ViewId> {
-        let plain = self.plain_used.then_some(ViewId::PLAIN);
-        self.views.keys().copied().chain(plain).collect()
+        let plain = self.plain.iter().map(|view| (&ViewId::PLAIN, view));
+        let all = self.views.iter().chain(plain);
+        all.filter(|(_, view)| !view.lapsed)
+            .map(|(id, _)| *id)
+            .collect()
     }
 
     fn since(&self, view: ViewId) -> Answer<usize> {
@@ -143,6 +153,7 @@ impl State {
             id,
             name: mailbox.name.clone(),
             release: mailbox.release(),
+            release_is_set: mailbox.release.is_some(),
             totals: totals(self.live(id).map(|m| m.info.octets)),
         }
     }
@@ -173,7 +184,7 @@ impl State {
             release: None,
             removed: false,
             views: BTreeMap::new(),
-            plain_used: false,
+            plain: None,
             exclusive: false,
         };
         self.mailboxes.insert(id, mailbox);
@@ -201,21 +212,62 @@ impl State {
         Ok(())
     }
 
-    pub(super) fn set_release(&mut self, id: MailboxId, release: Release) -> Answer<()> {
-        self.mailbox(id)?.release = Some(release);
+    pub(super) fn set_release(&mut self, id: MailboxId, release: Option<Release>) -> Answer<()> {
+        self.mailbox(id)?.release = release;
         Ok(())
+    }
+
+    pub(super) fn tend(&mut self, id: MailboxId, due: Tending, now_ms: u64) -> Answer<Tended> {
+        let mailbox = self.mailbox(id)?;
+        let mut done = Tended::default();
+        let plain = mailbox.plain.iter_mut().map(|view| (&ViewId::PLAIN, view));
+        if let Some(expiry_ms) = due.view_expiry_ms
+            && !mailbox.views.is_empty()
+        {
+            for (view, record) in mailbox.views.iter_mut().chain(plain) {
+                if !record.lapsed && now_ms.saturating_sub(record.used_ms) >= expiry_ms {
+                    record.lapsed = true;
+                    done.lapsed.push(*view);
+                }
+            }
+        }
+        let before = self.live(id).count() as u64;
+        if self.mailboxes[&id].release() == Release::AllDevices
+            && !self.mailboxes[&id].live_views().is_empty()
+        {
+            let all: Vec<_> = self.live(id).map(|m| m.info.unique_id).collect();
+            self.leave_if_unwanted(id, &all);
+        }
+        let between = self.live(id).count() as u64;
+        done.released = before - between;
+        if let Some(max_age_ms) = due.max_age_ms {
+            let bound = now_ms.saturating_sub(max_age_ms);
+            let old = |m: &&Message| m.info.unique_id.unix_ms() < bound && !m.brought_back;
+            let aged: Vec<_> = self
+                .live(id)
+                .filter(old)
+                .map(|m| m.info.unique_id)
+                .collect();
+            self.take_away(&aged);
+            done.aged = aged.len() as u64;
+        }
+        Ok(done)
     }
 
     pub(super) fn views(&mut self, id: MailboxId) -> Answer<Vec<ViewInfo>> {
         self.mailbox(id)?;
         let mailbox = &self.mailboxes[&id];
+        let plain = mailbox.plain.iter().map(|view| (&ViewId::PLAIN, view));
         let mut all: Vec<_> = mailbox
             .views
             .iter()
+            .chain(plain)
             .map(|(view, record)| ViewInfo {
                 id: *view,
                 name: record.name.clone(),
                 totals: totals(self.shown(id, *view, record.since).map(|e| e.octets)),
+                used_ms: Some(record.used_ms),
+                lapsed: record.lapsed,
             })
             .collect();
         all.sort_by(|a, b| a.name.cmp(&b.name));
@@ -239,14 +291,21 @@ impl State {
 
     pub(super) fn add_view(&mut self, id: MailboxId, name: &str, now_on: bool) -> Answer<ViewId> {
         let since = if now_on { self.messages.len() } else { 0 };
-        let view = ViewId::new(self.now(), random());
+        let used_ms = self.now();
+        let view = ViewId::new(used_ms, random());
         let mailbox = self.mailbox(id)?;
         if mailbox.views.values().any(|v| v.name == name) {
             let what = format!("the mailbox has a view named {name:?} already");
             return Err(StoreError::Permanent(what));
         }
         let name = name.to_owned();
-        mailbox.views.insert(view, View { name, since });
+        let record = View {
+            name,
+            since,
+            used_ms,
+            lapsed: false,
+        };
+        mailbox.views.insert(view, record);
         Ok(view)
     }
 
@@ -280,9 +339,15 @@ impl State {
 
     /// What a snapshot is: here simply the listing itself, taken at once.
     pub(super) fn open(&mut self, id: MailboxId, view: ViewId) -> Answer<Vec<ListingEntry>> {
+        let used_ms = self.now();
         let mailbox = self.mailbox(id)?;
         let since = mailbox.since(view)?;
-        mailbox.plain_used |= view == ViewId::PLAIN;
+        let record = match view {
+            ViewId::PLAIN => mailbox.plain.get_or_insert_default(),
+            view => mailbox.views.get_mut(&view).ok_or(StoreError::NotFound)?,
+        };
+        record.used_ms = used_ms;
+        record.lapsed = false;
         Ok(self.shown(id, view, since).collect())
     }
 
@@ -312,6 +377,7 @@ impl State {
                 content: Some(content),
                 hidden: BTreeSet::new(),
                 shown: BTreeSet::new(),
+                brought_back: false,
                 place,
                 forgotten: false,
             });
@@ -380,12 +446,16 @@ impl State {
     }
 
     pub(super) fn restore(&mut self, id: MailboxId, ids: &[UniqueId]) -> Answer<Vec<UniqueId>> {
-        let all_views: BTreeSet<_> = self.mailbox(id)?.views.keys().copied().collect();
+        let mailbox = self.mailbox(id)?;
+        let all_views: BTreeSet<_> = mailbox.views.keys().copied().collect();
+        let youngest = mailbox.views.values().map(|view| view.since).max();
         let mut back = Vec::new();
         for uid in self.only_of(id, ids) {
             let at = self.by_id[&uid];
             let live = self.messages[at].info.removed.is_none();
             if live || self.restorable(&self.messages[at]) {
+                let hid = !self.messages[at].hidden.is_empty() || youngest > Some(at);
+                self.messages[at].brought_back |= !live || hid;
                 self.messages[at].hidden.clear();
                 self.messages[at].shown.extend(&all_views);
             }

@@ -12,7 +12,7 @@ use crate::embedded::record::{Entry, Record, Stamped};
 use crate::embedded::scan::{Batch, Found, Scanner};
 use crate::embedded::{Inner, temporary};
 use crate::limits::INDEX_TRANSACTION_ROWS;
-use crate::{MailboxId, StoreError, TombstoneId, UniqueId};
+use crate::{MailboxId, StoreError, TombstoneId, UniqueId, ViewId};
 
 /// What to do about octets that should be batches and are not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -233,6 +233,12 @@ fn kept(c: &Connection, wanted: &Wanted<'_>, record: &Record) -> rusqlite::Resul
         | Record::AddView { mailbox, .. }
         | Record::RemoveView { mailbox, .. }
         | Record::PlainUsed { mailbox } => keep_if(!erased(*mailbox)?),
+        Record::ViewState {
+            mailbox,
+            view,
+            stamp,
+            live,
+        } => keep_if(!erased(*mailbox)? && tells_state(c, (*mailbox, *view), *stamp, *live)?),
         Record::Seen {
             mailbox,
             stamp,
@@ -322,6 +328,31 @@ fn entry_kept(c: &Connection, wanted: &Wanted<'_>, entry: &Entry) -> rusqlite::R
     })
 }
 
+/// Whether nothing younger has been said of a view's last opening or its state; of a view that is gone
+/// nothing needs to be.
+fn tells_state(
+    c: &Connection,
+    (mailbox, view): (MailboxId, ViewId),
+    stamp: [u8; 16],
+    live: bool,
+) -> rusqlite::Result<bool> {
+    let ms = ViewId::from_bytes(stamp).unix_ms() as i64;
+    let superseded = c
+        .prepare_cached(
+            "SELECT 1 FROM views v JOIN mailboxes m ON m.id = v.mailbox
+             WHERE m.mailbox = ?1 AND v.view = ?2
+               AND (v.gone = 1 OR (v.state > ?3 AND (?5 = 0 OR v.used_ms > ?4)))",
+        )?
+        .exists(params![
+            mailbox.as_bytes(),
+            view.as_bytes(),
+            stamp,
+            ms,
+            live
+        ])?;
+    Ok(!superseded)
+}
+
 /// What is still in the ledger stays there, as long as there is the mailbox.
 fn seen_kept(
     c: &Connection,
@@ -402,10 +433,14 @@ fn standing(
     Ok(standing)
 }
 
-/// Whether a cancelled deletion would take effect without its undo: while it stands in some pack.
+/// Whether a cancelled deletion would take effect without its undo: while it stands in some pack. And
+/// what was brought back does not leave for its age: while it is there, that has to be known.
 fn needed(c: &Connection, (tombstone, id): (TombstoneId, UniqueId)) -> rusqlite::Result<bool> {
     let written = c
-        .prepare_cached("SELECT 1 FROM tombstones WHERE unique_id = ? AND tombstone = ?")?
+        .prepare_cached(
+            "SELECT 1 FROM tombstones WHERE unique_id = ?1 AND tombstone = ?2
+             UNION ALL SELECT 1 FROM messages WHERE unique_id = ?1 AND removed_ms IS NULL",
+        )?
         .exists(params![id.as_bytes(), tombstone.as_bytes()])?;
     if written {
         return Ok(true);

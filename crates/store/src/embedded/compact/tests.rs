@@ -99,7 +99,7 @@ fn an_older_index_learns_all_from_a_half_done_replacement() {
     let other = block_on(store.create_mailbox("other")).expect("made");
     let view = block_on(store.add_view(other, "phone", false)).expect("made");
     let hidden = deliver(&store, other, b"hidden\r\n");
-    block_on(store.set_release(other, crate::Release::Never)).expect("set");
+    block_on(store.set_release(other, Some(crate::Release::Never))).expect("set");
     let drop_ = block_on(store.open(other, view, crate::Access::Shared)).expect("opened");
     let mut set = crate::DeletionSet::default();
     set.insert(0);

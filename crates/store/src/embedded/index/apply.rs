@@ -205,7 +205,7 @@ impl<'c> Applier<'c> {
                         "UPDATE mailboxes SET release = ?1, release_stamp = ?2
                          WHERE id = ?3 AND (release_stamp IS NULL OR release_stamp < ?2)",
                     )?
-                    .execute(params![release_number(*release), stamp, row.id])?;
+                    .execute(params![release.map(release_number), stamp, row.id])?;
             }
             Record::RemoveMailbox {
                 mailbox,
@@ -229,6 +229,12 @@ impl<'c> Applier<'c> {
                 self.c
                     .execute("DELETE FROM hidden WHERE view = ?", [view])?;
             }
+            Record::ViewState {
+                mailbox,
+                view,
+                stamp,
+                live,
+            } => self.view_state(*mailbox, *view, *stamp, *live)?,
             Record::PlainUsed { mailbox } => {
                 let row = self.mailbox(*mailbox)?;
                 self.c
@@ -289,6 +295,32 @@ impl<'c> Applier<'c> {
                         .execute(params![row.id, account, remote_id, stamp])?;
                 }
             }
+        }
+        Ok(())
+    }
+
+    fn view_state(
+        &mut self,
+        mailbox: MailboxId,
+        view: ViewId,
+        stamp: [u8; 16],
+        live: bool,
+    ) -> rusqlite::Result<()> {
+        let row = self.mailbox(mailbox)?;
+        let id = self.view(row.id, view)?;
+        self.c
+            .prepare_cached(
+                "UPDATE views SET state = ?2, lapsed = ?3
+                 WHERE id = ?1 AND (state IS NULL OR state < ?2)",
+            )?
+            .execute(params![id, stamp, !live])?;
+        if live {
+            let ms = ViewId::from_bytes(stamp).unix_ms() as i64;
+            self.c
+                .prepare_cached(
+                    "UPDATE views SET used_ms = max(?2, coalesce(used_ms, 0)) WHERE id = ?1",
+                )?
+                .execute([id, ms])?;
         }
         Ok(())
     }

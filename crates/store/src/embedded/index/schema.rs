@@ -27,6 +27,7 @@ CREATE TABLE views (
     id INTEGER PRIMARY KEY, mailbox INTEGER NOT NULL, view BLOB NOT NULL, name TEXT,
     from_now INTEGER NOT NULL DEFAULT 0, gone INTEGER NOT NULL DEFAULT 0,
     hidden_count INTEGER NOT NULL DEFAULT 0, hidden_octets INTEGER NOT NULL DEFAULT 0,
+    state BLOB, lapsed INTEGER NOT NULL DEFAULT 0, used_ms INTEGER,
     UNIQUE (mailbox, view));
 CREATE TABLE messages (
     unique_id BLOB PRIMARY KEY, mailbox INTEGER NOT NULL, added INTEGER NOT NULL,

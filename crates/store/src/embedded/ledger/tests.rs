@@ -249,7 +249,7 @@ fn erasing_reaches_what_was_only_seen() {
 #[test]
 fn never_keeps_the_bytes_past_hold_and_compaction() {
     let bench = Bench::new();
-    block_on(bench.store.set_release(bench.me, Release::Never)).expect("set");
+    block_on(bench.store.set_release(bench.me, Some(Release::Never))).expect("set");
     let id = bench.fetch("uid-1");
     let laptop = block_on(bench.store.add_view(bench.me, "laptop", false)).expect("made");
     let delete = |view| {

@@ -75,7 +75,7 @@ fn record(
         None => {
             let id = wait(store.create_mailbox(name))?;
             // As a fetch would make it: what was taken off a server goes from here by hand alone.
-            wait(store.set_release(id, Release::Never))?;
+            wait(store.set_release(id, Some(Release::Never)))?;
             id
         }
     };
