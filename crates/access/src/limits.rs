@@ -34,6 +34,25 @@ pub const NOTICE_INTERVAL: Duration = Duration::from_secs(5);
 /// Addresses whose lines are counted; beyond, all are forgotten, and each is written of anew.
 pub(crate) const NOTICES: usize = 4_096;
 
+/// From an HTTP connection's first octet, or its last answer, to the end of the next request's header.
+/// Then it is closed: browsers open another.
+pub const HTTP_HEADER: Duration = Duration::from_secs(30);
+
+/// Octets of a request's line and header fields together; beyond, 431 and the connection is closed.
+pub const HTTP_HEADER_OCTETS: usize = 16 * 1024;
+
+/// Header fields of a request; beyond, 431. Browsers send about twenty.
+pub const HTTP_FIELDS: usize = 64;
+
+/// From a request's header to the beginning of its answer, its body included; then 503.
+pub const HTTP_ANSWER: Duration = Duration::from_secs(60);
+
+/// Octets of a request's body, unless a router says less; beyond, 413.
+pub const HTTP_BODY_OCTETS: usize = 1024 * 1024;
+
+/// How long a browser may take none of an answer; then the connection is closed.
+pub const HTTP_STALL: Duration = Duration::from_secs(60);
+
 /// Buffers that a thread keeps between two commands, of whatever sessions.
 pub(crate) const SPARE_BUFFERS: usize = 4;
 
