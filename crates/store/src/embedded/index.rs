@@ -31,6 +31,8 @@ pub(super) struct Index {
     readers: Mutex<Vec<Connection>>,
     /// Counts how often the file was replaced; connections to an older one are dropped.
     pub(super) generation: AtomicU64,
+    /// SQLite's `synchronous`.
+    synchronous: &'static str,
 }
 
 /// What is wrong with an index file.
@@ -53,7 +55,7 @@ pub(super) fn sql(error: rusqlite::Error) -> StoreError {
     }
 }
 
-fn connect(path: &Path) -> rusqlite::Result<Connection> {
+fn connect(path: &Path, synchronous: &str) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
         | OpenFlags::SQLITE_OPEN_CREATE
         | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -62,7 +64,7 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
     // The plan may not depend on what is bound: else statements are prepared anew at each use.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     connection.set_prepared_statement_cache_capacity(96);
-    connection.pragma_update(None, "synchronous", "NORMAL")?;
+    connection.pragma_update(None, "synchronous", synchronous)?;
     connection.pragma_update(None, "mmap_size", 1_i64 << 30)?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
     Ok(connection)
@@ -74,6 +76,18 @@ impl Index {
             path: folder.join("index.db"),
             readers: Mutex::default(),
             generation: AtomicU64::new(0),
+            synchronous: "NORMAL",
+        }
+    }
+
+    /// One beside it, to be built and then put in its place. It syncs nothing by itself: whoever puts it
+    /// there syncs it once before.
+    pub(super) fn beside(&self) -> Self {
+        Self {
+            path: self.path.with_extension("db.new"),
+            readers: Mutex::default(),
+            generation: AtomicU64::new(0),
+            synchronous: "OFF",
         }
     }
 
@@ -86,7 +100,7 @@ impl Index {
             c.pragma_query_value(None, name, |row| row.get::<_, i64>(0))
         };
         let look = || -> rusqlite::Result<(i64, i64)> {
-            let c = connect(&self.path)?;
+            let c = connect(&self.path, self.synchronous)?;
             let ours = (number(&c, "application_id")?, number(&c, "user_version")?);
             c.query_row("SELECT epoch FROM meta", [], |row| row.get::<_, i64>(0))?;
             Ok(ours)
@@ -133,7 +147,7 @@ impl Index {
         // Positive, and never 0, which is the epoch of `Cursor::START`.
         let epoch = (random >> 1 | 1) as i64;
         let make = || -> rusqlite::Result<()> {
-            let c = connect(&self.path)?;
+            let c = connect(&self.path, self.synchronous)?;
             c.pragma_update(None, "journal_mode", "WAL")?;
             c.execute_batch("BEGIN IMMEDIATE")?;
             c.execute_batch(schema::TABLES)?;
@@ -153,7 +167,7 @@ impl Index {
     }
 
     pub(super) fn connect(&self) -> Result<Connection, StoreError> {
-        connect(&self.path).map_err(sql)
+        connect(&self.path, self.synchronous).map_err(sql)
     }
 
     /// Asks the index on a pooled connection.

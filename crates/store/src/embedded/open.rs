@@ -242,8 +242,7 @@ fn all_there(inner: &Inner) -> Result<bool, StoreError> {
 /// Builds an index beside the one that is there, then puts it in its place.
 fn build(inner: &Inner, progress: &mut dyn FnMut(u64)) -> Result<(), StoreError> {
     let fault = |e: std::io::Error| temporary("the new index cannot take its place", &e);
-    let mut new = Index::new(&inner.folder);
-    new.path.set_extension("db.new");
+    let new = inner.index.beside();
     new.create()?;
     let mut c = new.connect()?;
     compact::discard_unfinished(inner)?;
@@ -251,6 +250,9 @@ fn build(inner: &Inner, progress: &mut dyn FnMut(u64)) -> Result<(), StoreError>
     let place = c.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)");
     place.map_err(sql)?;
     drop(c);
+    std::fs::File::open(&new.path)
+        .and_then(|file| file.sync_all())
+        .map_err(fault)?;
     inner.index.disconnect();
     // The old file first: without its log it could be taken for a whole one.
     for suffix in ["", "-wal", "-shm"] {
