@@ -1,0 +1,173 @@
+//! What headers say of who, whom, which list and which thread.
+
+use mail_parser::{HeaderName, HeaderValue, Message};
+
+use super::{Group, GroupKind, text::cut};
+use crate::{Address, Unsubscribe, limits};
+
+/// One line, without what a screen would obey, and bounded.
+pub(crate) fn header_text(text: &str) -> String {
+    let mut one = String::with_capacity(text.len().min(limits::HEADER_OCTETS));
+    let mut space = false;
+    for c in cut(text, limits::HEADER_OCTETS).chars() {
+        if c.is_whitespace() {
+            space = !one.is_empty();
+        } else if !c.is_control() {
+            if std::mem::take(&mut space) {
+                one.push(' ');
+            }
+            one.push(c);
+        }
+    }
+    one
+}
+
+/// The addresses of a header, groups flattened.
+pub(crate) fn addresses(of: Option<&mail_parser::Address<'_>>) -> Vec<Address> {
+    let Some(of) = of else { return Vec::new() };
+    of.iter()
+        .take(limits::ADDRESSES)
+        .map(|address| Address {
+            name: address.name().map(header_text).filter(|n| !n.is_empty()),
+            address: address.address().map(header_text).filter(|a| !a.is_empty()),
+        })
+        .filter(|address| address.name.is_some() || address.address.is_some())
+        .collect()
+}
+
+/// The message-ids of a header, without their angle brackets. RFC 5322 §3.6.4
+pub(crate) fn ids(value: &HeaderValue<'_>) -> Vec<String> {
+    let all: Vec<&str> = match value {
+        HeaderValue::Text(text) => vec![text],
+        HeaderValue::TextList(list) => list.iter().map(AsRef::as_ref).collect(),
+        _ => Vec::new(),
+    };
+    // The last ones are the nearest.
+    let from = all.len().saturating_sub(limits::REFERENCES);
+    all[from..]
+        .iter()
+        .map(|id| id.trim().trim_matches(['<', '>']))
+        .filter(|id| !id.is_empty() && id.len() <= 998 && !id.contains(char::is_whitespace))
+        .map(str::to_owned)
+        .collect()
+}
+
+/// The first message-id of a header: In-Reply-To may hold anything. RFC 5322 §4.5.4
+pub(crate) fn one_id(value: &HeaderValue<'_>) -> Option<String> {
+    ids(value).into_iter().find(|id| id.contains('@'))
+}
+
+/// Every header, decoded, in the order of the message.
+pub(crate) fn decoded_headers(message: &Message<'_>) -> Vec<(String, String)> {
+    message
+        .headers_raw()
+        .zip(message.headers())
+        .map(|((name, raw), header)| {
+            let value = match &header.value {
+                HeaderValue::Text(text) => header_text(text),
+                _ => header_text(raw),
+            };
+            (header_text(name), value)
+        })
+        .collect()
+}
+
+fn raw<'a>(message: &'a Message<'_>, name: &'static str) -> Option<&'a str> {
+    message.header_raw(HeaderName::parse(name)?)
+}
+
+/// RFC 2369 §3.2, RFC 8058 §3.1: how to leave. Several ways may be named; the first of each kind counts.
+pub(crate) fn unsubscribe_of(message: &Message<'_>) -> Unsubscribe {
+    let mut ways = Unsubscribe::default();
+    let Some(header) = raw(message, "List-Unsubscribe") else {
+        return ways;
+    };
+    for piece in cut(header, limits::HEADER_OCTETS).split('<').skip(1) {
+        let uri: String = piece
+            .split('>')
+            .next()
+            .unwrap_or_default()
+            .chars()
+            .filter(|c| !c.is_whitespace())
+            .collect();
+        let scheme = uri
+            .split(':')
+            .next()
+            .unwrap_or_default()
+            .to_ascii_lowercase();
+        let place = match scheme.as_str() {
+            "https" => &mut ways.https,
+            "http" => &mut ways.http,
+            "mailto" => &mut ways.mailto,
+            _ => continue,
+        };
+        place.get_or_insert(uri);
+    }
+    let post = raw(message, "List-Unsubscribe-Post").unwrap_or_default();
+    ways.one_click = ways.https.is_some()
+        && post
+            .trim()
+            .eq_ignore_ascii_case("List-Unsubscribe=One-Click");
+    ways
+}
+
+/// RFC 2919 §2: `[phrase] "<" list-id ">"`.
+fn list_id(header: &str) -> Option<(String, String)> {
+    let (phrase, rest) = header.rsplit_once('<').unwrap_or(("", header));
+    let id = header_text(rest.split('>').next()?).to_ascii_lowercase();
+    if id.is_empty() || id.contains(char::is_whitespace) {
+        return None;
+    }
+    let name = header_text(phrase);
+    let name = name.trim_matches('"').trim();
+    let name = if name.is_empty() { &id } else { name };
+    Some((id.clone(), name.to_owned()))
+}
+
+/// The newsletter or list that a message belongs to: by its List-Id, else by where one unsubscribes,
+/// else, for what says that it was sent in bulk, by its sender.
+pub(crate) fn list_of(
+    message: &Message<'_>,
+    from: Option<&Address>,
+    unsubscribe: &Unsubscribe,
+) -> Option<Group> {
+    let posted = raw(message, "List-Post").unwrap_or_default();
+    // RFC 2369 §3.4: `List-Post: NO` is said by lists that only announce.
+    let discussion = posted.to_ascii_lowercase().contains("mailto:");
+    let sender = || from.map_or_else(String::new, |from| from.shown().to_owned());
+    if let Some((key, name)) = message
+        .list_id()
+        .as_text()
+        .and_then(list_id)
+        .or_else(|| raw(message, "List-Id").and_then(list_id))
+    {
+        return Some(Group {
+            kind: GroupKind::ListId,
+            key,
+            name,
+            discussion,
+        });
+    }
+    if let Some(key) = unsubscribe.domain() {
+        return Some(Group {
+            kind: GroupKind::Unsubscribe,
+            key,
+            name: sender(),
+            discussion,
+        });
+    }
+    let bulk = raw(message, "Precedence").unwrap_or_default().trim();
+    if ["bulk", "list"]
+        .iter()
+        .any(|word| bulk.eq_ignore_ascii_case(word))
+    {
+        let key = from?.address.as_ref()?.to_ascii_lowercase();
+        return Some(Group {
+            kind: GroupKind::Sender,
+            key,
+            name: sender(),
+            discussion,
+        });
+    }
+    None
+}

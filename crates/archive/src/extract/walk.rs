@@ -1,0 +1,114 @@
+//! The parts of a message, nested messages opened up, numbered in the order of the walk. The numbers
+//! are the same whenever the same bytes are taken apart.
+
+use mail_parser::{Message, MessagePart, MimeHeaders, PartType};
+
+use super::headers::header_text;
+use crate::limits;
+
+/// What the walk comes by.
+pub(crate) enum Found<'a> {
+    /// Something that is not there to be read at once.
+    File {
+        part: u32,
+        name: Option<String>,
+        media_type: String,
+        content: &'a [u8],
+        inline: Option<&'a str>,
+    },
+    /// A message within the message, before what it holds.
+    Message { part: u32, message: &'a Message<'a> },
+}
+
+/// Whether a part only belongs to the HTML: an image that it shows.
+pub(crate) fn is_shown_inline(cid: Option<&str>, media_type: &str, name: Option<&str>) -> bool {
+    cid.is_some() && media_type.starts_with("image/")
+        || name.is_none() && media_type == "application/pgp-signature"
+}
+
+/// Tells every file and every message within the message.
+pub(crate) fn walk<'a>(message: &'a Message<'a>, tell: &mut dyn FnMut(Found<'_>)) {
+    let mut walk = Walk { next: 1, tell };
+    walk.message(message, 0);
+}
+
+struct Walk<'t> {
+    next: u32,
+    tell: &'t mut dyn FnMut(Found<'_>),
+}
+
+impl Walk<'_> {
+    fn message(&mut self, message: &Message<'_>, depth: usize) {
+        for part in message.attachments() {
+            if self.next as usize > limits::PARTS {
+                return;
+            }
+            self.part(part, depth);
+        }
+    }
+
+    fn part(&mut self, part: &MessagePart<'_>, depth: usize) {
+        let number = self.number();
+        let name = part.attachment_name().map(header_text);
+        match &part.body {
+            PartType::Message(nested) => {
+                (self.tell)(Found::File {
+                    part: number,
+                    name: name.or_else(|| Some(nested_name(nested))),
+                    media_type: "message/rfc822".to_owned(),
+                    content: nested.raw_message(),
+                    inline: None,
+                });
+                (self.tell)(Found::Message {
+                    part: number,
+                    message: nested,
+                });
+                if depth < limits::NESTING {
+                    self.message(nested, depth + 1);
+                }
+            }
+            PartType::Text(text) | PartType::Html(text) => {
+                self.file(number, name, part, text.as_bytes());
+            }
+            PartType::Binary(content) | PartType::InlineBinary(content) => {
+                self.file(number, name, part, content);
+            }
+            PartType::Multipart(_) => {}
+        }
+    }
+
+    fn file(&mut self, number: u32, name: Option<String>, part: &MessagePart<'_>, content: &[u8]) {
+        (self.tell)(Found::File {
+            part: number,
+            name,
+            media_type: media_type(part),
+            content,
+            inline: part.content_id(),
+        });
+    }
+
+    fn number(&mut self) -> u32 {
+        self.next += 1;
+        self.next - 1
+    }
+}
+
+fn media_type(part: &MessagePart<'_>) -> String {
+    match part.content_type() {
+        Some(found) => {
+            let sub = found.subtype().unwrap_or("octet-stream");
+            header_text(&format!("{}/{sub}", found.ctype())).to_ascii_lowercase()
+        }
+        None => match part.body {
+            PartType::Text(_) => "text/plain",
+            PartType::Html(_) => "text/html",
+            _ => "application/octet-stream",
+        }
+        .to_owned(),
+    }
+}
+
+fn nested_name(message: &Message<'_>) -> String {
+    let subject = header_text(message.subject().unwrap_or("message"));
+    format!("{subject}.eml")
+}

@@ -1,0 +1,83 @@
+//! What bounds the work that a message, a query or a caller can ask for.
+
+/// Octets of a message that the index looks at: what is beyond is found by nobody, and kept as it is.
+pub const INDEX_OCTETS: usize = 16 * 1024 * 1024;
+
+/// Octets of a message that are taken apart for showing. What is larger is shown as far as this, and
+/// had whole as its raw source.
+pub const SHOW_OCTETS: usize = 48 * 1024 * 1024;
+
+/// Octets of readable text of one message that are indexed, attachments included.
+pub const TEXT_OCTETS: usize = 1024 * 1024;
+
+/// Octets of HTML that are laid out as text for reading.
+pub const LAYOUT_OCTETS: usize = 2 * 1024 * 1024;
+
+/// Open elements of HTML that are laid out; what is nested deeper is only stripped of its tags.
+pub const LAYOUT_DEPTH: usize = 200;
+
+/// Octets of a header's value that are kept; the rest is cut.
+pub const HEADER_OCTETS: usize = 4 * 1024;
+
+/// Addresses of one header that are kept.
+pub const ADDRESSES: usize = 500;
+
+/// References of one message that count for its thread.
+pub const REFERENCES: usize = 64;
+
+/// Messages of a thread beyond which it is merged into no other: a stranger's header must not make
+/// one thread of a whole mailbox.
+pub const THREAD_MESSAGES: i64 = 2_000;
+
+/// How far back a reply without References finds its thread by subject, in seconds: 90 days.
+pub const SUBJECT_SECONDS: i64 = 90 * 24 * 60 * 60;
+
+/// Parts of one message that are told.
+pub const PARTS: usize = 1_000;
+
+/// Messages within messages, winmail.dat included, that are opened up.
+pub const NESTING: usize = 8;
+
+/// Octets that one file inside a zip (docx, odt, …) may come to.
+pub const UNPACKED_OCTETS: u64 = 8 * 1024 * 1024;
+
+/// Octets of a PDF whose text is read.
+pub const PDF_OCTETS: usize = 8 * 1024 * 1024;
+
+/// Characters of a query.
+pub const QUERY_CHARACTERS: usize = 2_000;
+
+/// Words, phrases and fields of a query.
+pub const QUERY_TERMS: usize = 100;
+
+/// Parentheses and NOTs within each other in a query.
+pub const QUERY_DEPTH: usize = 40;
+
+/// Entries of one page of results.
+pub const PAGE: usize = 1_000;
+
+/// Characters of the preview that a list shows.
+pub const PREVIEW_CHARACTERS: usize = 160;
+
+/// Characters of a snippet around what was found.
+pub const SNIPPET_CHARACTERS: usize = 160;
+
+/// Characters of a label.
+pub const LABEL_CHARACTERS: usize = 60;
+
+/// Labels of one message.
+pub const LABELS: usize = 50;
+
+/// Changes of the store that are looked at in one go.
+pub const CHANGES: usize = 1_000;
+
+/// Octets of text that go into one transaction, about.
+pub const BATCH_OCTETS: usize = 8 * 1024 * 1024;
+
+/// Connections to `search.db` that are kept for readers.
+pub const READERS: usize = 4;
+
+/// Rows of each table of an overview.
+pub const OVERVIEW_ROWS: usize = 25;
+
+const _: () = assert!(INDEX_OCTETS <= SHOW_OCTETS && TEXT_OCTETS <= BATCH_OCTETS);

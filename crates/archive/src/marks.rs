@@ -1,0 +1,310 @@
+//! Marks and labels: what people and rules say of messages. Kept in `state.db` by unique-id, so that a
+//! rebuilt index has them again; copied into `search.db`, where searches see them.
+//!
+//! Each change has a number, and `search.db` remembers up to which it has seen them: whoever dies
+//! between the two files leaves work, not a difference.
+
+use restante_store::{MailboxId, UniqueId};
+use rusqlite::{OptionalExtension, params};
+
+use crate::index::{flags, set_marks, unsigned};
+use crate::{Archive, ArchiveError, Scope, limits, wait};
+
+/// What is said of a message.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Marks {
+    /// Somebody has read it.
+    pub read: bool,
+    /// Starred.
+    pub starred: bool,
+    /// Archived: out of the way.
+    pub archived: bool,
+    /// Junk or not, where somebody has said so; else the header's word counts.
+    pub junk: Option<bool>,
+    /// In alphabetical order.
+    pub labels: Vec<String>,
+}
+
+/// What to change; `None` leaves it as it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct MarkChange {
+    /// Read or unread.
+    pub read: Option<bool>,
+    /// Starred or not.
+    pub starred: Option<bool>,
+    /// Archived or not.
+    pub archived: Option<bool>,
+    /// Junk or not, whatever a header says.
+    pub junk: Option<bool>,
+    /// Labels to add.
+    pub add: Vec<String>,
+    /// Labels to take away.
+    pub remove: Vec<String>,
+}
+
+impl Marks {
+    /// As a row of the index has them; `header`: a header calls it junk.
+    pub(crate) fn flags(&self, header: bool) -> i64 {
+        let bits = [
+            (self.read, flags::READ),
+            (self.starred, flags::STARRED),
+            (self.archived, flags::ARCHIVED),
+            (self.junk.unwrap_or(header), flags::JUNK),
+        ];
+        bits.iter().filter(|(on, _)| *on).map(|(_, bit)| bit).sum()
+    }
+
+    fn own_flags(&self) -> i64 {
+        self.flags(false) & !flags::JUNK
+    }
+
+    fn of_row(row: &rusqlite::Row<'_>, first: usize) -> rusqlite::Result<Self> {
+        let bits: i64 = row.get(first)?;
+        let labels: String = row.get(first + 2)?;
+        Ok(Self {
+            read: bits & flags::READ != 0,
+            starred: bits & flags::STARRED != 0,
+            archived: bits & flags::ARCHIVED != 0,
+            junk: row.get(first + 1)?,
+            labels: labels
+                .split('\n')
+                .filter(|label| !label.is_empty())
+                .map(str::to_owned)
+                .collect(),
+        })
+    }
+
+    fn change(&mut self, change: &MarkChange) {
+        let set = |mark: &mut bool, to: Option<bool>| *mark = to.unwrap_or(*mark);
+        set(&mut self.read, change.read);
+        set(&mut self.starred, change.starred);
+        set(&mut self.archived, change.archived);
+        self.junk = change.junk.or(self.junk);
+        self.labels.retain(|label| !change.remove.contains(label));
+        self.labels.extend(change.add.iter().cloned());
+        self.labels.sort();
+        self.labels.dedup();
+    }
+}
+
+/// A label as it is kept: one line of lower case, without what queries use.
+///
+/// # Errors
+/// [`ArchiveError::Invalid`] says what a label is.
+pub(crate) fn checked_label(label: &str) -> Result<String, ArchiveError> {
+    let label = label.trim().to_lowercase();
+    let length = label.chars().count();
+    let usual = |c: char| c.is_alphanumeric() || "-_./+ &".contains(c);
+    if length == 0 || length > limits::LABEL_CHARACTERS || !label.chars().all(usual) {
+        return Err(ArchiveError::Invalid(format!(
+            "a label has letters, digits, spaces and -_./+&, at most {} of them",
+            limits::LABEL_CHARACTERS
+        )));
+    }
+    Ok(label)
+}
+
+impl MarkChange {
+    fn checked(&self) -> Result<Self, ArchiveError> {
+        let check = |labels: &[String]| -> Result<Vec<String>, ArchiveError> {
+            labels.iter().map(|label| checked_label(label)).collect()
+        };
+        Ok(Self {
+            add: check(&self.add)?,
+            remove: check(&self.remove)?,
+            ..self.clone()
+        })
+    }
+}
+
+impl Archive {
+    /// What is said of a message.
+    ///
+    /// # Errors
+    /// [`ArchiveError::NotFound`] when it is gone or the scope does not see it.
+    pub fn marks(&self, scope: &Scope, id: UniqueId) -> Result<Marks, ArchiveError> {
+        self.visible(scope, id)?;
+        self.marks_of(id)
+    }
+
+    pub(crate) fn marks_of(&self, id: UniqueId) -> Result<Marks, ArchiveError> {
+        let found = self.state.read(|c| {
+            c.prepare_cached("SELECT flags, junk, labels FROM archive_mark WHERE uid = ?1")?
+                .query_row([id.as_bytes()], |row| Marks::of_row(row, 0))
+                .optional()
+        })?;
+        Ok(found.unwrap_or_default())
+    }
+
+    /// Changes what is said of messages; durable when it returns. All or nothing.
+    ///
+    /// # Errors
+    /// [`ArchiveError::NotFound`] when one is gone or the scope does not see it;
+    /// [`ArchiveError::Invalid`] for a label that is none.
+    pub fn mark(
+        &self,
+        scope: &Scope,
+        ids: &[UniqueId],
+        change: &MarkChange,
+    ) -> Result<(), ArchiveError> {
+        let change = change.checked()?;
+        let mut of = Vec::with_capacity(ids.len());
+        for id in ids {
+            of.push((*id, self.visible(scope, *id)?.mailbox));
+        }
+        self.mark_known(&of, &change)
+    }
+
+    /// As [`Archive::mark`], for messages that are known to be there.
+    pub(crate) fn mark_known(
+        &self,
+        of: &[(UniqueId, MailboxId)],
+        change: &MarkChange,
+    ) -> Result<(), ArchiveError> {
+        let full = self.state.write(|c| {
+            let mut number: i64 = c.query_row(
+                "SELECT coalesce(max(change), 0) FROM archive_mark",
+                [],
+                |row| row.get(0),
+            )?;
+            let mut known =
+                c.prepare_cached("SELECT flags, junk, labels FROM archive_mark WHERE uid = ?1")?;
+            let mut put = c.prepare_cached(
+                "INSERT OR REPLACE INTO archive_mark (uid, mailbox, flags, junk, labels, change)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            )?;
+            let mut full = false;
+            for (uid, mailbox) in of {
+                let old = known
+                    .query_row([uid.as_bytes()], |row| Marks::of_row(row, 0))
+                    .optional()?
+                    .unwrap_or_default();
+                let mut new = old.clone();
+                new.change(change);
+                if new.labels.len() > limits::LABELS {
+                    full = true;
+                    new.labels = old.labels.clone();
+                }
+                if new == old {
+                    continue;
+                }
+                number += 1;
+                put.execute(params![
+                    uid.as_bytes(),
+                    mailbox.as_bytes(),
+                    new.own_flags(),
+                    new.junk,
+                    new.labels.join("\n"),
+                    number
+                ])?;
+            }
+            Ok(full)
+        })?;
+        self.copy_marks()?;
+        if full {
+            return Err(ArchiveError::Invalid(format!(
+                "a message has at most {} labels; those that have so many got no more",
+                limits::LABELS
+            )));
+        }
+        Ok(())
+    }
+
+    /// Brings what was said since into the index.
+    pub(crate) fn copy_marks(&self) -> Result<(), ArchiveError> {
+        loop {
+            let seen: i64 = self
+                .index
+                .read(|c| c.query_row("SELECT marks FROM meta", [], |row| row.get(0)))?;
+            let changed: Vec<(i64, Vec<u8>, Marks)> = self.state.read(|c| {
+                c.prepare_cached(
+                    "SELECT change, uid, flags, junk, labels FROM archive_mark
+                     WHERE change > ?1 ORDER BY change LIMIT 1000",
+                )?
+                .query_map([seen], |row| {
+                    Ok((row.get(0)?, row.get(1)?, Marks::of_row(row, 2)?))
+                })?
+                .collect()
+            })?;
+            let Some((last, ..)) = changed.last() else {
+                return Ok(());
+            };
+            let last = *last;
+            self.index.write(|c| {
+                let now: i64 = c.query_row("SELECT marks FROM meta", [], |row| row.get(0))?;
+                // Another process was faster: what it wrote is as good, or younger.
+                if now != seen {
+                    return Ok(());
+                }
+                for (_, uid, marks) in &changed {
+                    if let Ok(uid) = <[u8; 16]>::try_from(&uid[..]) {
+                        set_marks(c, UniqueId::from_bytes(uid), marks)?;
+                    }
+                }
+                c.execute("UPDATE meta SET marks = ?1", [last])?;
+                Ok(())
+            })?;
+        }
+    }
+
+    /// Removes messages from their mailboxes. Until the store's hold is over,
+    /// [`restante_store::MailStore::restore`] brings them back, with their marks.
+    ///
+    /// # Errors
+    /// [`ArchiveError::NotFound`] when one is gone or the scope does not see it.
+    pub fn trash(&self, scope: &Scope, ids: &[UniqueId]) -> Result<(), ArchiveError> {
+        let mut of = std::collections::BTreeMap::<[u8; 16], Vec<UniqueId>>::new();
+        for id in ids {
+            let mailbox = self.visible(scope, *id)?.mailbox;
+            of.entry(*mailbox.as_bytes()).or_default().push(*id);
+        }
+        for (mailbox, ids) in of {
+            wait(self.store.remove(MailboxId::from_bytes(mailbox), &ids))?;
+        }
+        self.index
+            .write(|c| ids.iter().try_for_each(|id| crate::index::remove(c, *id)))
+    }
+
+    /// The labels in use among what the scope sees, with how many messages have each.
+    pub fn labels(&self, scope: &Scope) -> Result<Vec<(String, u64)>, ArchiveError> {
+        self.index.read(|c| {
+            let seen = crate::search::mailbox_condition(c, scope, "m.mailbox")?;
+            c.prepare(&format!(
+                "SELECT l.label, count(*) FROM label l JOIN message m ON m.id = l.message
+                 WHERE {seen} GROUP BY l.label ORDER BY l.label"
+            ))?
+            .query_map([], |row| Ok((row.get(0)?, unsigned(row, 1)?)))?
+            .collect()
+        })
+    }
+
+    /// Whether remote content of this sender may be shown in this mailbox without asking.
+    pub fn is_trusted(&self, mailbox: MailboxId, address: &str) -> Result<bool, ArchiveError> {
+        self.state.read(|c| {
+            c.prepare_cached(
+                "SELECT EXISTS (SELECT 1 FROM archive_trusted WHERE mailbox = ?1 AND address = ?2)",
+            )?
+            .query_row(params![mailbox.as_bytes(), address.to_lowercase()], |row| {
+                row.get(0)
+            })
+        })
+    }
+
+    /// Remembers whether remote content of this sender may be shown in this mailbox.
+    pub fn set_trusted(
+        &self,
+        mailbox: MailboxId,
+        address: &str,
+        trusted: bool,
+    ) -> Result<(), ArchiveError> {
+        let change = if trusted {
+            "INSERT OR IGNORE INTO archive_trusted (mailbox, address) VALUES (?1, ?2)"
+        } else {
+            "DELETE FROM archive_trusted WHERE mailbox = ?1 AND address = ?2"
+        };
+        self.state.write(|c| {
+            c.execute(change, params![mailbox.as_bytes(), address.to_lowercase()])?;
+            Ok(())
+        })
+    }
+}

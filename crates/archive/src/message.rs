@@ -1,0 +1,227 @@
+//! A message for showing: [`Parsed`].
+
+use mail_parser::{Message, MessageParser, PartType};
+
+use crate::extract::{
+    Found, GroupKind, addresses, decoded_headers, header_date, header_text, ids, is_shown_inline,
+    layout, list_of, one_id, plain, readable, unsubscribe_of, walk,
+};
+use crate::{Address, Unsubscribe, limits};
+
+/// A message taken apart. Everything in it is a stranger's text: decoded, not made safe.
+#[derive(Debug, Clone, Default)]
+pub struct Parsed {
+    /// Every header, decoded, in the order of the message.
+    pub headers: Vec<(String, String)>,
+    /// The header as it stands in the message.
+    pub raw_header: String,
+    /// Decoded, in one line.
+    pub subject: String,
+    /// RFC 5322 §3.6.2.
+    pub from: Vec<Address>,
+    /// RFC 5322 §3.6.2.
+    pub reply_to: Vec<Address>,
+    /// RFC 5322 §3.6.3.
+    pub to: Vec<Address>,
+    /// RFC 5322 §3.6.3.
+    pub cc: Vec<Address>,
+    /// RFC 5322 §3.6.3.
+    pub bcc: Vec<Address>,
+    /// When it was written, in seconds since 1970, as it says.
+    pub date: Option<i64>,
+    /// Without angle brackets.
+    pub message_id: Option<String>,
+    /// Without angle brackets.
+    pub in_reply_to: Option<String>,
+    /// Without angle brackets, the nearest last.
+    pub references: Vec<String>,
+    /// RFC 2919: the List-Id, in lower case.
+    pub list_id: Option<String>,
+    /// How to leave the list.
+    pub unsubscribe: Unsubscribe,
+    /// The text that is there to be read, where there is a text part.
+    pub text: Option<String>,
+    /// The HTML that is there to be read, where there is an HTML part.
+    pub html: Option<String>,
+    /// What is attached, embedded images and nested messages included, in the order of the message.
+    pub parts: Vec<Part>,
+    /// The message is larger than [`limits::SHOW_OCTETS`]; the rest is only in its raw source.
+    pub truncated: bool,
+    /// The parser failed: only what the header shows is here.
+    pub unreadable: bool,
+}
+
+/// A part of a message that is not its text.
+#[derive(Debug, Clone)]
+pub struct Part {
+    /// The same whenever the same message is taken apart.
+    pub id: u32,
+    /// As the message says: for showing, never as a path.
+    pub name: Option<String>,
+    /// `type/subtype`, in lower case, as the message says.
+    pub media_type: String,
+    /// RFC 2392: what `cid:` names it by, without angle brackets.
+    pub content_id: Option<String>,
+    /// It belongs to the HTML, as an image in it.
+    pub inline: bool,
+    /// The part whose nested message holds it.
+    pub within: Option<u32>,
+    /// Decoded.
+    pub content: Vec<u8>,
+}
+
+impl Parsed {
+    /// Takes a message apart. Never fails; a parser that panics leaves what the header shows.
+    pub fn from_bytes(bytes: &[u8]) -> Self {
+        let caught = |bytes: &[u8]| std::panic::catch_unwind(|| parse(bytes));
+        if let Ok(Some(parsed)) = caught(bytes) {
+            return parsed;
+        }
+        let end = memchr::memmem::find(bytes, b"\n\n")
+            .or_else(|| memchr::memmem::find(bytes, b"\r\n\r\n"))
+            .unwrap_or(bytes.len());
+        let parsed = caught(&bytes[..end]).ok().flatten();
+        Self {
+            unreadable: true,
+            text: Some(String::from_utf8_lossy(&bytes[end..]).into_owned()),
+            ..parsed.unwrap_or_default()
+        }
+    }
+
+    /// The part of that id.
+    pub fn part(&self, id: u32) -> Option<&Part> {
+        self.parts.iter().find(|part| part.id == id)
+    }
+
+    /// The part that `cid:` names (RFC 2392).
+    pub fn content_id(&self, cid: &str) -> Option<&Part> {
+        self.parts
+            .iter()
+            .find(|part| part.content_id.as_deref() == Some(cid))
+    }
+
+    /// What people call attachments: parts that the HTML does not show.
+    pub fn attachments(&self) -> impl Iterator<Item = &Part> {
+        self.parts.iter().filter(|part| !part.inline)
+    }
+
+    /// The text for reading, in lines of about `width` columns where it is made of HTML.
+    pub fn readable(&self, width: usize) -> String {
+        match (&self.text, &self.html) {
+            (Some(text), None) => text.clone(),
+            (Some(text), Some(html)) => {
+                let laid = layout(html, width);
+                // A text part that only says to read the HTML is of no use.
+                if text.trim().len() * 4 < laid.trim().len() && text.trim().len() < 300 {
+                    laid
+                } else {
+                    text.clone()
+                }
+            }
+            (None, Some(html)) => layout(html, width),
+            (None, None) => String::new(),
+        }
+    }
+}
+
+fn parse(bytes: &[u8]) -> Option<Parsed> {
+    let bytes = readable(bytes);
+    let message = MessageParser::default().parse(bytes.as_ref())?;
+    let mut parsed = of_headers(&message);
+    let (text, html) = bodies(&message);
+    parsed.text = text;
+    parsed.html = html;
+    let mut messages: Vec<u32> = Vec::new();
+    let mut within = Vec::new();
+    walk(&message, &mut |found| match found {
+        Found::Message { part, message } => {
+            let mut holds = 0_u32;
+            walk(message, &mut |inner| {
+                if let Found::File { .. } = inner {
+                    holds += 1;
+                }
+            });
+            messages.push(part);
+            within.push((part, holds));
+        }
+        Found::File {
+            part,
+            name,
+            media_type,
+            content,
+            inline,
+        } => {
+            let holder = within
+                .iter()
+                .rev()
+                .find(|(of, holds)| part > *of && part <= of + holds);
+            parsed.parts.push(Part {
+                id: part,
+                inline: is_shown_inline(inline, &media_type, name.as_deref()),
+                name,
+                media_type,
+                content_id: inline.map(|cid| cid.trim_matches(['<', '>']).to_owned()),
+                within: holder.map(|(of, _)| *of),
+                content: content.to_vec(),
+            });
+        }
+    });
+    Some(parsed)
+}
+
+fn of_headers(message: &Message<'_>) -> Parsed {
+    let from = addresses(message.from());
+    let unsubscribe = unsubscribe_of(message);
+    let list_id = list_of(message, from.first(), &unsubscribe)
+        .filter(|group| group.kind == GroupKind::ListId)
+        .map(|group| group.key);
+    let end = message.root_part().raw_body_offset() as usize;
+    let raw = message.raw_message();
+    Parsed {
+        headers: decoded_headers(message),
+        raw_header: String::from_utf8_lossy(&raw[..end.min(raw.len())]).into_owned(),
+        subject: header_text(message.subject().unwrap_or_default()),
+        reply_to: addresses(message.reply_to()),
+        to: addresses(message.to()),
+        cc: addresses(message.cc()),
+        bcc: addresses(message.bcc()),
+        from,
+        date: header_date(message),
+        message_id: message.message_id().map(str::to_owned),
+        in_reply_to: one_id(message.in_reply_to()),
+        references: ids(message.references()),
+        list_id,
+        unsubscribe,
+        ..Parsed::default()
+    }
+}
+
+/// What there is of text and of HTML, each as written.
+fn bodies(message: &Message<'_>) -> (Option<String>, Option<String>) {
+    let mut html = String::new();
+    for part in message.html_bodies() {
+        if let PartType::Html(text) = &part.body {
+            html.push_str(text);
+        }
+    }
+    let has_text = message
+        .text_bodies()
+        .any(|part| matches!(part.body, PartType::Text(_)));
+    let text = has_text.then(|| {
+        let mut text = String::new();
+        for part in message.text_bodies() {
+            if let PartType::Text(piece) = &part.body
+                && text.len() + piece.len() <= limits::SHOW_OCTETS
+            {
+                text.push_str(piece);
+            }
+        }
+        text
+    });
+    // Neither: what is left is what the index would read.
+    let text = text.or_else(|| {
+        let rest = html.is_empty().then(|| plain(message));
+        rest.filter(|text| !text.is_empty())
+    });
+    (text, (!html.is_empty()).then_some(html))
+}

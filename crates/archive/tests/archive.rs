@@ -1,0 +1,379 @@
+//! An archive over an embedded store: what comes is found, what leaves is not, marks stay.
+#![allow(clippy::unwrap_used, reason = "a test may fail")]
+
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::sync::Arc;
+
+use pollster::block_on as wait;
+use restante_archive::{
+    Action, Archive, ArchiveError, MarkChange, Options, Page, Query, Results, Scope,
+};
+use restante_store::embedded::{EmbeddedStore, Options as StoreOptions};
+use restante_store::{Delivery, MailStore, MailboxId, UniqueId};
+
+struct Home {
+    folder: tempfile::TempDir,
+    store: Arc<EmbeddedStore>,
+    mailbox: MailboxId,
+    archive: Archive,
+}
+
+fn open(folder: &Path, store: &Arc<EmbeddedStore>) -> Archive {
+    let state = rusqlite::Connection::open(folder.join("state.db")).unwrap();
+    let options = Options {
+        always: vec!["ann".to_owned()],
+        ..Options::default()
+    };
+    let store: Arc<dyn MailStore> = store.clone();
+    Archive::open(folder, state, store, options).unwrap()
+}
+
+impl Home {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let store = EmbeddedStore::open(folder.path(), StoreOptions::default()).unwrap();
+        let store = Arc::new(store);
+        let mailbox = wait(store.create_mailbox("ann")).unwrap();
+        let archive = open(folder.path(), &store);
+        Self {
+            folder,
+            store,
+            mailbox,
+            archive,
+        }
+    }
+
+    fn put(&self, mailbox: MailboxId, message: &str) -> UniqueId {
+        let mut draft = self.store.draft(None).unwrap();
+        draft.write(message.as_bytes()).unwrap();
+        let delivery = Delivery {
+            mailbox,
+            message: draft.seal().unwrap(),
+            received_ms: 1_700_000_000_000,
+            source: None,
+        };
+        wait(self.store.commit(vec![delivery])).unwrap()[0]
+    }
+
+    fn receive(&self, message: &str) -> UniqueId {
+        let id = self.put(self.mailbox, message);
+        self.catch_up();
+        id
+    }
+
+    fn catch_up(&self) -> u64 {
+        self.archive
+            .catch_up(&mut |_| ControlFlow::Continue(()))
+            .unwrap()
+    }
+
+    fn search(&self, query: &str) -> Results {
+        let page = Page {
+            limit: 100,
+            count: true,
+            snippets: true,
+            ..Page::default()
+        };
+        let query = Query::parse(query).unwrap();
+        let results = self.archive.search(&Scope::all(), &query, &page).unwrap();
+        assert_eq!(results.total, Some(results.entries.len() as u64));
+        results
+    }
+
+    fn found(&self, query: &str) -> Vec<UniqueId> {
+        self.search(query).entries.iter().map(|e| e.id).collect()
+    }
+}
+
+fn mail(subject: &str, day: u32, more: &str, body: &str) -> String {
+    format!(
+        "From: Ann Example <ann@example.org>\r\nTo: Bob <bob@example.net>\r\nSubject: {subject}\r\nDate: {day} May 2024 10:00:00 +0000\r\n{more}\r\n{body}\r\n"
+    )
+}
+
+#[test]
+fn what_comes_is_found_and_what_leaves_is_not() {
+    let home = Home::new();
+    let first = home.receive(&mail("Invoice 7", 1, "", "Please pay the café bill."));
+    let second = home.receive(&mail("Holiday", 2, "", "Sun and sand; no invoice here."));
+    assert_eq!(home.found(""), [second, first], "newest first");
+    for (query, ids) in [
+        ("invoice", vec![second, first]),
+        ("subject:invoice", vec![first]),
+        ("cafe", vec![first]),
+        ("\"sun and sand\"", vec![second]),
+        ("\"sand and sun\"", vec![]),
+        ("hol*", vec![second]),
+        ("invoice NOT holiday", vec![first]),
+        ("invoice -holiday", vec![first]),
+        ("bill OR sun", vec![second, first]),
+        ("(bill OR sun) subject:holiday", vec![second]),
+        ("from:ann@example.org to:bob", vec![second, first]),
+        ("date:2024-05-01", vec![first]),
+        ("after:2024-05-02", vec![second]),
+        ("before:2024-05-02", vec![first]),
+        ("date:2024-04..2024-05", vec![second, first]),
+        ("larger:1M", vec![]),
+        ("smaller:1M invoice", vec![second, first]),
+        ("is:unread", vec![second, first]),
+        ("is:starred OR bill", vec![first]),
+        ("NOT bill", vec![second]),
+    ] {
+        assert_eq!(home.found(query), ids, "{query}");
+    }
+    assert_eq!(home.found(&format!("id:{first}")), [first]);
+    let entry = home.search("bill").entries.remove(0);
+    assert_eq!(entry.from.to_string(), "Ann Example <ann@example.org>");
+    assert_eq!(
+        (entry.subject.as_str(), entry.to.as_str()),
+        ("Invoice 7", "Bob")
+    );
+    assert_eq!(entry.date, 1_714_557_600);
+    let snippet = entry.snippet.unwrap();
+    assert_eq!(&snippet.text[snippet.found[0].clone()], "bill");
+
+    wait(home.store.remove(home.mailbox, &[first])).unwrap();
+    home.catch_up();
+    assert_eq!(home.found("invoice"), [second]);
+    wait(home.store.restore(home.mailbox, &[first])).unwrap();
+    home.catch_up();
+    assert_eq!(home.found("invoice"), [second, first]);
+}
+
+#[test]
+fn marks_survive_the_loss_of_the_index() {
+    let home = Home::new();
+    let id = home.receive(&mail("One", 1, "X-Spam-Flag: YES\r\n", "text"));
+    home.receive(&mail("Two", 2, "", "text"));
+    assert_eq!(home.found("is:junk"), [id]);
+    let change = MarkChange {
+        read: Some(true),
+        starred: Some(true),
+        junk: Some(false),
+        add: vec!["Work".to_owned(), "tax 2024".to_owned()],
+        ..MarkChange::default()
+    };
+    home.archive.mark(&Scope::all(), &[id], &change).unwrap();
+    let see = |home: &Home| {
+        assert_eq!(home.found("is:starred"), [id]);
+        assert_eq!(home.found("is:read label:work label:\"tax 2024\""), [id]);
+        assert_eq!(home.found("is:junk"), []);
+        assert_eq!(home.found("label:*").len(), 1);
+    };
+    see(&home);
+    home.archive.rebuild().unwrap();
+    assert_eq!(home.found(""), []);
+    assert_eq!(home.catch_up(), 2);
+    see(&home);
+    // Garbage in place of the index.
+    let Home {
+        folder,
+        store,
+        mailbox,
+        archive,
+    } = home;
+    drop(archive);
+    std::fs::remove_file(folder.path().join("search.db-wal")).ok();
+    std::fs::write(folder.path().join("search.db"), b"garbage").unwrap();
+    let archive = open(folder.path(), &store);
+    let home = Home {
+        folder,
+        store,
+        mailbox,
+        archive,
+    };
+    assert_eq!(home.catch_up(), 2);
+    see(&home);
+}
+
+#[test]
+fn a_scope_sees_its_mailboxes_only() {
+    let home = Home::new();
+    let other = wait(home.store.create_mailbox("bob")).unwrap();
+    let ours = home.receive(&mail("Secret plan", 1, "List-Id: <a.example.org>\r\n", "x"));
+    let theirs = home.put(
+        other,
+        &mail("Secret plan", 1, "List-Id: <a.example.org>\r\n", "x"),
+    );
+    home.catch_up();
+    assert_eq!(home.found("secret"), [ours], "bob is only served");
+    home.archive.want(other).unwrap();
+    home.catch_up();
+    assert_eq!(home.found("secret").len(), 2);
+    let bob = Scope::of([other]);
+    let page = Page {
+        limit: 10,
+        count: true,
+        ..Page::default()
+    };
+    for query in [
+        "secret",
+        "",
+        "is:unread",
+        "NOT absent",
+        "is:starred OR secret",
+        "list:*",
+    ] {
+        let query = Query::parse(query).unwrap();
+        let found = home.archive.search(&bob, &query, &page).unwrap();
+        let ids: Vec<_> = found.entries.iter().map(|entry| entry.id).collect();
+        assert_eq!((ids, found.total), (vec![theirs], Some(1)), "{query:?}");
+    }
+    assert_eq!(
+        home.archive.message(&bob, ours).unwrap_err(),
+        ArchiveError::NotFound
+    );
+    assert_eq!(
+        home.archive
+            .mark(&bob, &[ours], &MarkChange::default())
+            .unwrap_err(),
+        ArchiveError::NotFound
+    );
+    assert_eq!(home.archive.newsletters(&bob).unwrap().len(), 1);
+    assert_eq!(home.archive.overview(&bob).unwrap().count, 1);
+    wait(home.store.remove_mailbox(other, false)).unwrap();
+    home.catch_up();
+    assert_eq!(home.found("secret"), [ours]);
+}
+
+#[test]
+fn threads_grow_together_in_whatever_order_messages_come() {
+    let home = Home::new();
+    let of = |subject: &str, day, id: &str, refs: &str| {
+        let refs = if refs.is_empty() {
+            String::new()
+        } else {
+            format!("References: {refs}\r\n")
+        };
+        mail(subject, day, &format!("Message-ID: <{id}>\r\n{refs}"), "x")
+    };
+    let third = home.receive(&of("Re: plan", 3, "c@x", "<a@x> <b@x>"));
+    let other = home.receive(&of("plan", 3, "z@x", ""));
+    let first = home.receive(&of("plan", 1, "a@x", ""));
+    let second = home.receive(&of("Re: plan", 2, "b@x", "<a@x>"));
+    let by_subject = home.receive(&mail("AW: plan", 4, "", "x"));
+    let entry = |id| home.archive.entry(&Scope::all(), id).unwrap();
+    let thread = home
+        .archive
+        .thread(&Scope::all(), entry(first).thread)
+        .unwrap();
+    let order: Vec<_> = thread.iter().map(|t| (t.entry.id, t.depth)).collect();
+    assert_eq!(order[..3], [(first, 0), (second, 1), (third, 2)]);
+    assert_ne!(
+        entry(other).thread,
+        entry(first).thread,
+        "same subject, no reply"
+    );
+    assert_eq!(
+        entry(by_subject).thread,
+        entry(other).thread,
+        "the nearest of that subject"
+    );
+    let page = Page {
+        limit: 1,
+        threads: true,
+        ..Page::default()
+    };
+    let (mut after, mut leaders) = (None, Vec::new());
+    loop {
+        let page = Page {
+            after,
+            ..page.clone()
+        };
+        let query = Query::parse("plan").unwrap();
+        let found = home.archive.search(&Scope::all(), &query, &page).unwrap();
+        leaders.extend(found.entries.iter().map(|entry| entry.id));
+        after = found.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    assert_eq!(
+        leaders,
+        [by_subject, third],
+        "each thread once, by its newest"
+    );
+}
+
+#[test]
+fn rules_act_on_what_arrives_and_on_demand() {
+    let home = Home::new();
+    let old = home.receive(&mail("Invoice", 1, "", "x"));
+    let rule = home
+        .archive
+        .add_rule(
+            home.mailbox,
+            "bills",
+            "subject:invoice",
+            &Action::Label("bills".to_owned()),
+        )
+        .unwrap();
+    let new = home.receive(&mail("Invoice", 2, "", "x"));
+    home.receive(&mail("Other", 3, "", "x"));
+    assert_eq!(
+        home.found("label:bills"),
+        [new],
+        "what was there is left alone"
+    );
+    let change = MarkChange {
+        remove: vec!["bills".to_owned()],
+        ..MarkChange::default()
+    };
+    home.archive.mark(&Scope::all(), &[new], &change).unwrap();
+    home.archive.rebuild().unwrap();
+    home.catch_up();
+    assert_eq!(home.found("label:bills"), [], "a rebuild is no arrival");
+    let page = Page {
+        limit: 10,
+        ..Page::default()
+    };
+    let preview = home
+        .archive
+        .preview_rule(&Scope::all(), rule, &page)
+        .unwrap();
+    assert_eq!(preview.entries.len(), 2);
+    assert_eq!(home.archive.apply_rule(&Scope::all(), rule).unwrap(), 2);
+    assert_eq!(home.found("label:bills"), [new, old]);
+    home.archive.remove_rule(&Scope::all(), rule).unwrap();
+    assert_eq!(home.archive.rules(&Scope::all()).unwrap(), []);
+}
+
+#[test]
+fn newsletters_are_grouped_and_thinned_out() {
+    let home = Home::new();
+    let header = "List-Id: \"The Weekly\" <weekly.example.org>\r\nList-Unsubscribe: <https://example.org/u?1>,\r\n <mailto:leave@example.org>\r\nList-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n";
+    let issues: Vec<_> = (1..=4)
+        .map(|week| home.receive(&mail("Issue", week * 7, header, "news")))
+        .collect();
+    home.receive(&mail(
+        "Talk",
+        5,
+        "List-Id: <talk.example.org>\r\nList-Post: <mailto:talk@example.org>\r\n",
+        "x",
+    ));
+    let all = home.archive.newsletters(&Scope::all()).unwrap();
+    assert_eq!(all.len(), 2);
+    let weekly = &all[0];
+    assert_eq!(
+        (weekly.name.as_str(), weekly.key.as_str()),
+        ("The Weekly", "weekly.example.org")
+    );
+    assert_eq!((weekly.count, weekly.rhythm_seconds), (4, Some(7 * 86_400)));
+    assert!(weekly.unsubscribe.one_click && !weekly.discussion && all[1].discussion);
+    assert_eq!(
+        weekly.unsubscribe.mailto.as_deref(),
+        Some("mailto:leave@example.org")
+    );
+    assert_eq!(weekly.last.0, issues[3]);
+    assert_eq!(home.found("is:newsletter").len(), 4);
+    assert_eq!(home.found("list:*").len(), 5);
+    assert_eq!(
+        home.archive.keep_last(&Scope::all(), weekly.id, 1).unwrap(),
+        3
+    );
+    assert_eq!(home.found("list:weekly"), [issues[3]]);
+    wait(home.store.restore(home.mailbox, &issues[..1])).unwrap();
+    home.catch_up();
+    assert_eq!(home.found("list:weekly").len(), 2);
+}
