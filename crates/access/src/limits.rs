@@ -60,6 +60,30 @@ pub(crate) const SPARE_BUFFERS: usize = 4;
 /// above [`restante_proto::limits::OUTPUT_OCTETS`], and stuffing seldom adds to it.
 pub(crate) const SPARE_BUFFER_OCTETS: usize = 512 * 1024;
 
+/// Octets of an address that a client of `setup` names (RFC 5321 §4.5.3.1.3, without the brackets).
+/// A longer one is none.
+pub(crate) const ADDRESS_OCTETS: usize = 254;
+
+/// Octets of a device's name in a profile. A longer one is refused.
+pub(crate) const DEVICE_OCTETS: usize = 64;
+
+/// Octets of a request's body to `setup`. Outlook's is under 1 KB; more is refused (413).
+pub(crate) const SETUP_BODY_OCTETS: usize = 16 * 1024;
+
+/// Requests to `setup` that one address (IPv6: one /64) may make a second, in the long run. A mail program
+/// makes a handful, once. More are refused (429). Loopback is exempt: a proxy there asks for everyone.
+pub(crate) const SETUP_PER_SECOND: u32 = 5;
+
+/// Requests that one address may make at once, after a while of silence.
+pub(crate) const SETUP_BURST: u32 = 40;
+
+/// Requests to `setup` from all addresses together a second.
+pub(crate) const SETUP_ALL_PER_SECOND: u32 = 500;
+
+/// Addresses whose requests to `setup` are counted; beyond, all are forgotten.
+pub(crate) const SETUP_PEERS: usize = 4_096;
+
+const _: () = assert!(SETUP_PER_SECOND <= SETUP_BURST && SETUP_BURST <= SETUP_ALL_PER_SECOND);
 const _: () = assert!(AUTOLOGOUT.as_secs() >= 600);
 const _: () = assert!(KEEP_LISTING.as_secs() < AUTOLOGOUT.as_secs());
 const _: () = assert!(

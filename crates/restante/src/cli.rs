@@ -160,6 +160,8 @@ pub(crate) enum ConfigCommand {
     Check,
     /// Show what the program runs with, defaults included
     Show,
+    /// Print the DNS records by which mail programs set themselves up, as lines of a zone file
+    Dns,
 }
 
 fn size(text: &str) -> Result<u64, String> {

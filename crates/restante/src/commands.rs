@@ -2,6 +2,7 @@
 
 pub(crate) mod about;
 pub(crate) mod account;
+mod dns;
 pub(crate) mod doctor;
 pub(crate) mod fetch;
 pub(crate) mod import;

@@ -10,6 +10,7 @@ mod mistakes;
 mod reader;
 mod resolve;
 mod section;
+pub(crate) mod setup;
 pub(crate) mod url;
 
 use std::path::PathBuf;
@@ -19,6 +20,7 @@ use restante_net::Address;
 pub(crate) use account::Account;
 pub(crate) use mistakes::{ConfigError, Mistake};
 pub(crate) use resolve::{Origin, Overrides, load};
+pub(crate) use setup::Setup;
 
 /// What a file says; `None` where it says nothing.
 #[derive(Debug, Default)]
@@ -40,6 +42,7 @@ struct Typed {
     message_octets: Option<u64>,
     recipients: Option<u64>,
     reader_listen: Option<Vec<Address>>,
+    setup: setup::Typed,
     fetch_parallel: Option<u64>,
     stale_after_ms: Option<u64>,
     accounts: Vec<Account>,
@@ -65,6 +68,7 @@ pub(crate) struct Config {
     message_octets: u64,
     recipients: usize,
     reader_listen: Option<Vec<Address>>,
+    setup: Option<Setup>,
     fetch_parallel: usize,
     stale_after_ms: u64,
     accounts: Vec<Account>,
@@ -145,6 +149,10 @@ impl Config {
     /// Where the reader is to listen, if the file says so.
     pub(crate) fn reader_listen(&self) -> Option<&[Address]> {
         self.reader_listen.as_deref()
+    }
+    /// What mail programs are told; `None` when nothing is.
+    pub(crate) fn setup(&self) -> Option<&Setup> {
+        self.setup.as_ref()
     }
     /// Accounts fetched at once.
     pub(crate) fn fetch_parallel(&self) -> usize {

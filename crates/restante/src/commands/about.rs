@@ -9,7 +9,8 @@ use serde_json::json;
 
 use crate::cli::{Cli, ConfigCommand};
 use crate::config::account::{OAuth, SecretFrom, Target, security_name, show_pin};
-use crate::config::{Account, Config};
+use crate::config::setup::show_keep;
+use crate::config::{Account, Config, Setup};
 use crate::failure::Failure;
 use crate::output::{Output, finish};
 use crate::units;
@@ -57,6 +58,7 @@ pub(crate) fn config(
             out.line(&json!({"file": file, "mistakes": 0}), &line)?;
         }
         ConfigCommand::Show => show(config, file, out)?,
+        ConfigCommand::Dns => super::dns::print(config, out)?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -87,7 +89,7 @@ fn show(config: &Config, file: Option<String>, out: &Output) -> Result<(), Failu
             .map(ToString::to_string)
             .collect::<Vec<_>>()
     };
-    let value = json!({
+    let mut value = json!({
         "data": config.data(),
         "domains": config.domains(),
         "pop3": {
@@ -121,6 +123,9 @@ fn show(config: &Config, file: Option<String>, out: &Output) -> Result<(), Failu
             .map(|account| (account.name.clone(), show_account(account)))
             .collect::<serde_json::Map<_, _>>(),
     });
+    if let Some(setup) = config.setup() {
+        value["setup"] = show_setup(setup);
+    }
     if out.json() {
         return out.line(&value, "");
     }
@@ -129,6 +134,32 @@ fn show(config: &Config, file: Option<String>, out: &Output) -> Result<(), Failu
     let text = toml::to_string_pretty(&value)
         .map_err(|error| Failure::Config(format!("the configuration cannot be shown: {error}")))?;
     out.people(text.trim_end())
+}
+
+/// `[setup]` as it could be typed.
+fn show_setup(setup: &Setup) -> serde_json::Value {
+    let list = |addresses: &[restante_net::Address]| -> Vec<String> {
+        addresses.iter().map(ToString::to_string).collect()
+    };
+    let settings = &setup.settings;
+    let outgoing = &settings.outgoing;
+    let mut section = json!({
+        "listen": list(&setup.listen),
+        "tls_listen": list(&setup.tls_listen),
+        "host": settings.host,
+        "url": settings.url,
+        "outgoing": format!("{}:{}", outgoing.host, outgoing.port),
+        "keep": show_keep(settings.keep),
+    });
+    for (key, port) in [
+        ("pop3_port", settings.stls_port),
+        ("pop3s_port", settings.tls_port),
+    ] {
+        if let Some(port) = port {
+            section[key] = json!(port);
+        }
+    }
+    section
 }
 
 /// An account as its section in the file; a client secret stays where it is.

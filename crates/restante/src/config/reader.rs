@@ -3,7 +3,7 @@
 use toml::de::{DeTable, DeValue};
 
 use super::section::{Mistakes, Section};
-use super::{Mistake, Typed, account_reader};
+use super::{Mistake, Typed, account_reader, setup};
 use crate::units;
 
 /// Reads a whole file's text.
@@ -69,6 +69,8 @@ pub(super) fn read(text: &str) -> (Typed, Vec<Mistake>) {
     let mut reader = root.section("reader");
     typed.reader_listen = reader.addresses("listen");
     reader.finish();
+    let has_domains = typed.domains.as_ref().is_some_and(|names| !names.is_empty());
+    typed.setup = setup::Typed::read(root.section("setup"), has_domains);
     let mut fetch = root.section("fetch");
     typed.fetch_parallel = fetch.count("parallel");
     typed.stale_after_ms = fetch.time("stale_after", "\"1 day\"");

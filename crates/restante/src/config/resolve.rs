@@ -115,12 +115,18 @@ fn resolve(typed: Typed, file: Option<PathBuf>, data: PathBuf) -> Config {
     let count = |value: Option<u64>, default: usize| {
         value.map_or(default, |n| usize::try_from(n).unwrap_or(usize::MAX))
     };
+    let domains = typed.domains.unwrap_or_default();
+    let pop3_listen = typed.pop3_listen.unwrap_or_else(|| loopback(1110));
+    let pop3_tls_listen = typed.pop3_tls_listen.unwrap_or_else(|| loopback(1995));
     Config {
         file,
         data,
-        domains: typed.domains.unwrap_or_default(),
-        pop3_listen: typed.pop3_listen.unwrap_or_else(|| loopback(1110)),
-        pop3_tls_listen: typed.pop3_tls_listen.unwrap_or_else(|| loopback(1995)),
+        setup: typed
+            .setup
+            .resolve(&domains, &pop3_listen, &pop3_tls_listen),
+        domains,
+        pop3_listen,
+        pop3_tls_listen,
         exclusive: typed.exclusive.unwrap_or(false),
         danger_plaintext_login: typed.danger_plaintext_login.unwrap_or(false),
         lmtp_listen: typed.lmtp_listen.unwrap_or_else(|| loopback(1024)),

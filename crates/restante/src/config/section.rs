@@ -141,6 +141,11 @@ impl<'t, 'm, 'i> Section<'t, 'm, 'i> {
         self.table.contains_key(key)
     }
 
+    /// Whether anything stands in it.
+    pub(super) fn has_keys(&self) -> bool {
+        !self.table.is_empty()
+    }
+
     /// Something is wrong with the section as a whole.
     pub(super) fn wrong(&mut self, what: &str, right: &str) {
         let what = format!("[{}] {what}", self.name);

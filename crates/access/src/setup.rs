@@ -1,0 +1,340 @@
+//! Mail programs set themselves up: Mozilla's autoconfig, Outlook's autodiscover, Apple's profiles, the DNS
+//! records that lead there, and a page for people.
+//!
+//! What a stranger learns is which domains are ours, and nothing of who has an address there: every answer is
+//! made of the settings and the question alone. The one exception checks a password, like a login does,
+//! before it puts that password into a profile.
+
+mod autoconfig;
+mod autodiscover;
+mod dns;
+mod page;
+mod profile;
+mod rate;
+mod settings;
+mod xml;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+use axum::body::Bytes;
+use axum::http::header::{
+    ALLOW, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST,
+    LOCATION, RETRY_AFTER,
+};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
+use restante_directory::{AuthError, Directory};
+use restante_proto::Secret;
+
+pub use dns::{Data, Record, records};
+pub use settings::{Keep, Outgoing, Security, Server, Settings};
+
+use autodiscover::Request as Discovery;
+use profile::Owner;
+use rate::Rate;
+use settings::Address;
+
+/// Who asks, and how.
+#[derive(Debug, Clone, Copy)]
+pub struct Asker {
+    /// Where from; `None` for this machine.
+    pub peer: Option<IpAddr>,
+    /// As what it is counted: see [`restante_net::Peer::counted_as`]; `None` for this machine.
+    pub counted_as: Option<IpAddr>,
+    /// Whether nobody on the way can read along: TLS, or this machine.
+    pub private: bool,
+}
+
+/// Answers what mail programs and people ask.
+pub struct Setup {
+    settings: Settings,
+    directory: Arc<Directory>,
+    rate: Rate,
+}
+
+type Answer = Response<Bytes>;
+
+impl Setup {
+    /// Tells these settings. The directory is asked for nothing but whether a password is right.
+    pub fn new(settings: Settings, directory: Arc<Directory>) -> Self {
+        Self {
+            settings,
+            directory,
+            rate: Rate::default(),
+        }
+    }
+
+    /// What is told.
+    pub const fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Answers one request, whose body is within [`crate::limits`].
+    pub async fn answer(&self, request: &Request<Bytes>, asker: Asker) -> Answer {
+        if !self.rate.admits(asker.counted_as, Instant::now()) {
+            let mut answer = plain(StatusCode::TOO_MANY_REQUESTS, "too many requests\n");
+            set(&mut answer, RETRY_AFTER, "10");
+            return answer;
+        }
+        let path = request.uri().path();
+        let discovery = path.eq_ignore_ascii_case("/autodiscover/autodiscover.xml");
+        match (request.method(), path) {
+            (&Method::POST, _) if discovery => self.autodiscover(request.body()),
+            (&Method::GET, _) if discovery => self.redirect("/autodiscover/autodiscover.xml"),
+            (&Method::POST, "/setup/profile") => self.profile_with_password(request, asker).await,
+            (&Method::GET | &Method::HEAD, _) => self.get(request, asker),
+            _ if discovery || path == "/setup/profile" => not_allowed("GET, POST"),
+            _ => not_allowed("GET, HEAD"),
+        }
+    }
+
+    fn get(&self, request: &Request<Bytes>, asker: Asker) -> Answer {
+        let query = Query::read(request.uri().query().unwrap_or_default().as_bytes());
+        match request.uri().path() {
+            "/mail/config-v1.1.xml" | "/.well-known/autoconfig/mail/config-v1.1.xml" => {
+                self.autoconfig(&query, request.headers())
+            }
+            "/" => self.redirect("/setup"),
+            "/setup" => self.page(&query, asker),
+            "/setup/style.css" => {
+                let mut answer = answer("text/css; charset=utf-8", page::STYLE.to_owned());
+                set(&mut answer, CACHE_CONTROL, "max-age=3600");
+                answer
+            }
+            "/setup/qr.svg" => match self.owner(&query) {
+                Ok(owner) => page::qr(&self.settings, owner.as_ref())
+                    .map_or_else(not_found, |code| answer("image/svg+xml", code)),
+                Err(refused) => refused,
+            },
+            "/setup/profile" => match self.owner(&query) {
+                Ok(Some(owner)) => self.profile(&owner, None),
+                Ok(None) => plain(
+                    StatusCode::BAD_REQUEST,
+                    "whose profile? /setup/profile?address=YOU@DOMAIN\n",
+                ),
+                Err(refused) => refused,
+            },
+            _ => not_found(),
+        }
+    }
+
+    /// For the domain of the address; without one for the domain that the client came to.
+    fn autoconfig(&self, query: &Query, headers: &HeaderMap) -> Answer {
+        let domain = match &query.email {
+            Some(text) => Address::parse(text).map(|address| address.domain().to_owned()),
+            None => self.domain_of_host(headers),
+        };
+        match domain.filter(|domain| self.settings.is_ours(domain)) {
+            Some(domain) => rendered(
+                "text/xml; charset=utf-8",
+                autoconfig::document(&self.settings, &domain),
+            ),
+            None => not_found(),
+        }
+    }
+
+    fn domain_of_host(&self, headers: &HeaderMap) -> Option<String> {
+        let host = headers.get(HOST)?.to_str().ok()?.to_ascii_lowercase();
+        let host = host.split(':').next().unwrap_or_default();
+        if host == self.settings.host && !self.settings.is_ours(host) {
+            return self.settings.domains.first().cloned();
+        }
+        Some(host.strip_prefix("autoconfig.").unwrap_or(host).to_owned())
+    }
+
+    fn autodiscover(&self, body: &[u8]) -> Answer {
+        let document = match autodiscover::request(body) {
+            Discovery::For(address) if self.settings.is_ours(address.domain()) => {
+                autodiscover::document(&self.settings, &address)
+            }
+            Discovery::For(_) => return not_found(),
+            Discovery::Wrong(code, message) => {
+                autodiscover::problem(code, message, SystemTime::now())
+            }
+        };
+        rendered("text/xml; charset=utf-8", document)
+    }
+
+    fn page(&self, query: &Query, asker: Asker) -> Answer {
+        let owner = match self.owner(query) {
+            Ok(owner) => owner,
+            Err(refused) => return refused,
+        };
+        let page = page::page(&self.settings, owner.as_ref(), asker.private);
+        let mut answer = rendered("text/html; charset=utf-8", page);
+        set(&mut answer, CONTENT_SECURITY_POLICY, page::POLICY);
+        answer
+    }
+
+    fn profile(&self, owner: &Owner, password: Option<&Secret>) -> Answer {
+        let Some(document) = profile::document(&self.settings, owner, password) else {
+            return plain(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "no profile can be made: the password has characters that a profile cannot hold\n",
+            );
+        };
+        let mut answer = rendered("application/x-apple-aspen-config", document);
+        let disposition = "attachment; filename=\"mail.mobileconfig\"";
+        set(&mut answer, CONTENT_DISPOSITION, disposition);
+        answer
+    }
+
+    /// The profile that holds the password which this very request proves.
+    async fn profile_with_password(&self, request: &Request<Bytes>, asker: Asker) -> Answer {
+        if !asker.private {
+            return plain(
+                StatusCode::FORBIDDEN,
+                "a password is taken over an encrypted connection only: use https\n",
+            );
+        }
+        let query = Query::read(request.body());
+        let (owner, password) = match (self.owner(&query), query.password) {
+            (Ok(Some(owner)), Some(password)) => (owner, password),
+            (Err(refused), _) => return refused,
+            _ => return plain(StatusCode::BAD_REQUEST, "address and password are needed\n"),
+        };
+        let login = owner.login();
+        let checked = self
+            .directory
+            .authenticate(&login, &password, asker.peer)
+            .await;
+        match checked {
+            Ok(user) => {
+                tracing::info!(peer = ?asker.peer, user = %user.name, ?login, "a profile with a password was made");
+                self.profile(&owner, Some(&password))
+            }
+            Err(AuthError::Refused) => {
+                tracing::warn!(peer = ?asker.peer, ?login, "login refused");
+                plain(StatusCode::FORBIDDEN, "wrong address or password\n")
+            }
+            Err(error @ AuthError::Throttled) => {
+                plain(StatusCode::TOO_MANY_REQUESTS, &format!("{error}\n"))
+            }
+            Err(AuthError::Temporary(reason)) => {
+                tracing::error!(peer = ?asker.peer, ?login, reason, "login could not be checked");
+                plain(StatusCode::SERVICE_UNAVAILABLE, "try again later\n")
+            }
+        }
+    }
+
+    /// Who is asked for. A domain that is not ours is not found, whatever stands before it.
+    fn owner(&self, query: &Query) -> Result<Option<Owner>, Answer> {
+        let Some(text) = query.address.as_deref().filter(|text| !text.is_empty()) else {
+            return Ok(None);
+        };
+        let Some(address) = Address::parse(text) else {
+            return Err(plain(
+                StatusCode::BAD_REQUEST,
+                "that is no mail address; it looks like you@example.org\n",
+            ));
+        };
+        if !self.settings.is_ours(address.domain()) {
+            return Err(not_found());
+        }
+        let device = query.device.clone().filter(|name| !name.is_empty());
+        if device
+            .as_deref()
+            .is_some_and(|name| !profile::is_device(name))
+        {
+            return Err(plain(
+                StatusCode::BAD_REQUEST,
+                "a device's name has letters, digits, dots, - and _ only\n",
+            ));
+        }
+        Ok(Some(Owner { address, device }))
+    }
+
+    /// To the place that clients should use.
+    fn redirect(&self, path: &str) -> Answer {
+        let mut answer = plain(StatusCode::FOUND, "");
+        set(
+            &mut answer,
+            LOCATION,
+            &format!("{}{path}", self.settings.url),
+        );
+        answer
+    }
+}
+
+/// What a query or a form says; of a name that comes twice, the first.
+#[derive(Default)]
+struct Query {
+    /// Mozilla's `emailaddress`.
+    email: Option<String>,
+    address: Option<String>,
+    device: Option<String>,
+    password: Option<Secret>,
+}
+
+impl Query {
+    fn read(text: &[u8]) -> Self {
+        let mut query = Self::default();
+        for (name, value) in url::form_urlencoded::parse(text) {
+            let slot = match &*name {
+                "emailaddress" => &mut query.email,
+                "address" => &mut query.address,
+                "device" => &mut query.device,
+                "password" => {
+                    query
+                        .password
+                        .get_or_insert_with(|| Secret::new(value.into_owned().into_bytes()));
+                    continue;
+                }
+                _ => continue,
+            };
+            slot.get_or_insert_with(|| value.into_owned());
+        }
+        query
+    }
+}
+
+fn answer(content_type: &'static str, body: String) -> Answer {
+    let mut answer = Response::new(Bytes::from(body));
+    set(&mut answer, CONTENT_TYPE, content_type);
+    set(&mut answer, CACHE_CONTROL, "no-store");
+    set(
+        &mut answer,
+        HeaderName::from_static("x-content-type-options"),
+        "nosniff",
+    );
+    set(
+        &mut answer,
+        HeaderName::from_static("referrer-policy"),
+        "no-referrer",
+    );
+    answer
+}
+
+fn rendered(content_type: &'static str, document: Result<String, askama::Error>) -> Answer {
+    match document {
+        Ok(document) => answer(content_type, document),
+        Err(error) => {
+            tracing::error!(%error, "a document cannot be made");
+            plain(StatusCode::INTERNAL_SERVER_ERROR, "try again later\n")
+        }
+    }
+}
+
+fn plain(status: StatusCode, text: &str) -> Answer {
+    let mut answer = answer("text/plain; charset=utf-8", text.to_owned());
+    *answer.status_mut() = status;
+    answer
+}
+
+fn not_found() -> Answer {
+    plain(StatusCode::NOT_FOUND, "not found\n")
+}
+
+fn not_allowed(methods: &'static str) -> Answer {
+    let mut answer = plain(StatusCode::METHOD_NOT_ALLOWED, "not allowed\n");
+    set(&mut answer, ALLOW, methods);
+    answer
+}
+
+/// A value with octets that no header can have is left out.
+fn set(answer: &mut Answer, name: HeaderName, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        answer.headers_mut().insert(name, value);
+    }
+}
