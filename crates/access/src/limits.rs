@@ -68,7 +68,7 @@ pub(crate) const ADDRESS_OCTETS: usize = 254;
 pub(crate) const DEVICE_OCTETS: usize = 64;
 
 /// Octets of a request's body to `setup`. Outlook's is under 1 KB; more is refused (413).
-pub(crate) const SETUP_BODY_OCTETS: usize = 16 * 1024;
+pub const SETUP_BODY_OCTETS: usize = 16 * 1024;
 
 /// Requests to `setup` that one address (IPv6: one /64) may make a second, in the long run. A mail program
 /// makes a handful, once. More are refused (429). Loopback is exempt: a proxy there asks for everyone.

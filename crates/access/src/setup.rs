@@ -18,7 +18,9 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
-use axum::body::Bytes;
+use axum::Router;
+use axum::body::{Body, Bytes, to_bytes};
+use axum::extract::State;
 use axum::http::header::{
     ALLOW, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST,
     LOCATION, RETRY_AFTER,
@@ -26,6 +28,9 @@ use axum::http::header::{
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use restante_directory::{AuthError, Directory};
 use restante_proto::Secret;
+
+use crate::http::Client;
+use crate::limits::SETUP_BODY_OCTETS;
 
 pub use dns::{Data, Record, records};
 pub use settings::{Keep, Outgoing, Security, Server, Settings};
@@ -44,6 +49,18 @@ pub struct Asker {
     pub counted_as: Option<IpAddr>,
     /// Whether nobody on the way can read along: TLS, or this machine.
     pub private: bool,
+}
+
+impl From<Client> for Asker {
+    fn from(client: Client) -> Self {
+        let peer = client.peer;
+        let here = peer.is_loopback();
+        Self {
+            peer: peer.ip,
+            counted_as: peer.counted_as().filter(|_| !here),
+            private: client.tls || here,
+        }
+    }
 }
 
 /// Answers what mail programs and people ask.
@@ -65,12 +82,12 @@ impl Setup {
         }
     }
 
-    /// What is told.
-    pub const fn settings(&self) -> &Settings {
-        &self.settings
+    /// For [`crate::http`], whose [`Client`] says who asks.
+    pub fn router(self: Arc<Self>) -> Router {
+        Router::new().fallback(handle).with_state(self)
     }
 
-    /// Answers one request, whose body is within [`crate::limits`].
+    /// Answers one request, whose body is within [`SETUP_BODY_OCTETS`].
     pub async fn answer(&self, request: &Request<Bytes>, asker: Asker) -> Answer {
         if !self.rate.admits(asker.counted_as, Instant::now()) {
             let mut answer = plain(StatusCode::TOO_MANY_REQUESTS, "too many requests\n");
@@ -255,6 +272,20 @@ impl Setup {
         );
         answer
     }
+}
+
+/// One request, its body read within its limit.
+async fn handle(State(setup): State<Arc<Setup>>, request: Request<Body>) -> Response<Body> {
+    let Some(client) = request.extensions().get::<Client>().copied() else {
+        // Only a server that does not say who asks, and then everyone is a stranger.
+        return plain(StatusCode::INTERNAL_SERVER_ERROR, "try again later\n").map(Body::from);
+    };
+    let (parts, body) = request.into_parts();
+    let Ok(body) = to_bytes(body, SETUP_BODY_OCTETS).await else {
+        return plain(StatusCode::PAYLOAD_TOO_LARGE, "too large\n").map(Body::from);
+    };
+    let request = Request::from_parts(parts, body);
+    setup.answer(&request, client.into()).await.map(Body::from)
 }
 
 /// What a query or a form says; of a name that comes twice, the first.

@@ -2,6 +2,7 @@
 
 mod bootstrap;
 mod fetching;
+mod setup;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -33,7 +34,11 @@ const OTHER_OPEN_FILES: u64 = 512;
 /// Runs until SIGTERM or SIGINT.
 pub(crate) fn run(config: &Config) -> Result<ExitCode, Failure> {
     let listeners = config.pop3_listen().len() + config.pop3_tls_listen().len();
-    let others = OTHER_OPEN_FILES + (config.lmtp_listen().len() * LMTP_CONNECTIONS) as u64;
+    let asked = config
+        .setup()
+        .map_or(0, |setup| setup.listen.len() + setup.tls_listen.len());
+    let others = OTHER_OPEN_FILES
+        + (config.lmtp_listen().len() * LMTP_CONNECTIONS + asked * setup::CONNECTIONS) as u64;
     let wanted = (listeners * config.connections()) as u64 + others;
     let mut connections = config.connections();
     match restante_net::raise_open_files(wanted) {
@@ -97,6 +102,10 @@ async fn serve(config: &Config, connections: usize) -> Result<ExitCode, Failure>
     listeners.limits.connections = connections.min(LMTP_CONNECTIONS);
     let lmtp = Arc::new(Lmtp::new(store.clone(), Arc::clone(&directory), lmtp));
     listeners.start("LMTP", config.lmtp_listen(), lmtp).await?;
+    if let Some(told) = config.setup() {
+        listeners.limits.connections = connections.min(setup::CONNECTIONS);
+        setup::start(&mut listeners, told, &directory, &certificates).await?;
+    }
     if config.reader_listen().is_some() {
         warn!(
             "[reader] listen is understood, but this version has no reader yet; nothing listens there"

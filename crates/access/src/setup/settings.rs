@@ -112,10 +112,12 @@ impl Settings {
         self.domains.iter().any(|ours| ours == domain)
     }
 
-    /// The names by which clients ask for these documents: the server's own, each domain, and
-    /// `autoconfig.` and `autodiscover.` before it.
+    /// The names by which clients ask for these documents: the server's own, the one in the URL, each
+    /// domain, and `autoconfig.` and `autodiscover.` before it.
     pub fn hosts(&self) -> Vec<String> {
         let mut hosts = vec![self.host.clone()];
+        let url = url::Url::parse(&self.url).ok();
+        hosts.extend(url.and_then(|url| url.host_str().map(str::to_owned)));
         for domain in &self.domains {
             hosts.push(domain.clone());
             hosts.push(format!("autoconfig.{domain}"));
@@ -222,6 +224,23 @@ pub(crate) mod tests {
         ] {
             assert_eq!(Address::parse(text), None, "{text:?}");
         }
+    }
+
+    #[test]
+    fn the_names_are_those_that_clients_look_up() {
+        let mut settings = settings();
+        settings.url = "https://setup.example.org:8443".to_owned();
+        settings.domains.truncate(1);
+        assert_eq!(
+            settings.hosts(),
+            [
+                "mail.example.org",
+                "setup.example.org",
+                "example.org",
+                "autoconfig.example.org",
+                "autodiscover.example.org"
+            ]
+        );
     }
 
     #[test]

@@ -69,7 +69,10 @@ pub(super) fn read(text: &str) -> (Typed, Vec<Mistake>) {
     let mut reader = root.section("reader");
     typed.reader_listen = reader.addresses("listen");
     reader.finish();
-    let has_domains = typed.domains.as_ref().is_some_and(|names| !names.is_empty());
+    let has_domains = typed
+        .domains
+        .as_ref()
+        .is_some_and(|names| !names.is_empty());
     typed.setup = setup::Typed::read(root.section("setup"), has_domains);
     let mut fetch = root.section("fetch");
     typed.fetch_parallel = fetch.count("parallel");

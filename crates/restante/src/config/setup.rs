@@ -53,22 +53,26 @@ impl Typed {
         let typed = Self {
             listen: section.addresses("listen"),
             tls_listen: section.addresses("tls_listen"),
-            host: section.take("host", "\"mail.example.org\": a name that clients use", |value| {
-                host(value.as_str()?)
-            }),
+            host: section.take(
+                "host",
+                "\"mail.example.org\": a name that clients use",
+                |value| host(value.as_str()?),
+            ),
             url: section.take(
                 "url",
                 "\"https://mail.example.org\": http or https, a host, no path",
                 |value| origin(value.as_str()?),
             ),
-            outgoing: section.take("outgoing", "\"smtp.example.org:465\"", |value| {
-                match value.as_str()?.parse().ok()? {
-                    Address::Tcp(name, port) if port > 0 => Some(Outgoing {
-                        host: host(&name)?,
-                        port,
-                    }),
-                    _ => None,
-                }
+            outgoing: section.take("outgoing", "\"smtp.example.org:465\"", |value| match value
+                .as_str()?
+                .parse()
+                .ok()?
+            {
+                Address::Tcp(name, port) if port > 0 => Some(Outgoing {
+                    host: host(&name)?,
+                    port,
+                }),
+                _ => None,
             }),
             keep: section.take("keep", "\"forever\", \"30 days\" or \"none\"", |value| {
                 keep(value.as_str()?)
@@ -135,7 +139,9 @@ fn host(text: &str) -> Option<String> {
         !label.is_empty()
             && label.len() <= 63
             && !label.starts_with('-')
-            && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+            && label
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b == b'-')
     };
     (name.len() <= 253 && name.split('.').all(label)).then_some(name)
 }
@@ -245,7 +251,10 @@ mod tests {
         );
         let settings = setup.settings;
         assert_eq!(settings.url, "https://setup.example.org:8443");
-        assert_eq!((settings.tls_port, settings.stls_port), (Some(995), Some(110)));
+        assert_eq!(
+            (settings.tls_port, settings.stls_port),
+            (Some(995), Some(110))
+        );
         assert_eq!(settings.outgoing.host, "smtp.example.net");
         assert_eq!(settings.keep, Keep::Days(30));
         assert_eq!(show_keep(settings.keep), "30 days");
