@@ -36,6 +36,7 @@ mod program;
 #[allow(dead_code, unreachable_pub, clippy::unwrap_used, reason = "as above")]
 mod proxy;
 mod random;
+mod setting_up;
 mod setup;
 mod steps;
 mod tally;
@@ -57,7 +58,7 @@ const USAGE: &str = "\
 cargo xtask setup                  install what the tests need, or say what to type
 cargo xtask test [--quick] [STEP]… fmt, clippy, deny, docs, tests, then the program against the world
                                    --quick: fewer messages, kills and sessions
-                                   STEP: fmt clippy deny docs tests oauth interop fetch crash abuse
+                                   STEP: fmt clippy deny docs tests oauth setup interop fetch crash abuse
 cargo xtask bench server [--runs N] [--only ROW]… [--quick] [--write]
                                    ours beside Dovecot and a null server; --write: docs/benchmarks.md
 cargo xtask bench fetch [--runs N] [--only ROW]… [--quick] [--write]

@@ -5,7 +5,10 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use crate::tally::{Cases, Tally};
-use crate::{Fallible, abuse, crash, fail, fetch, interop, oauth, setup, target_folder, workspace};
+use crate::{
+    Fallible, abuse, crash, fail, fetch, interop, oauth, setting_up, setup, target_folder,
+    workspace,
+};
 
 /// What was asked for.
 #[derive(Debug)]
@@ -16,8 +19,8 @@ pub(crate) struct Plan {
 }
 
 const STEPS: &[&str] = &[
-    "fmt", "clippy", "deny", "docs", "tests", "oauth", "interop", "fetch", "crash", "abuse",
-    "control",
+    "fmt", "clippy", "deny", "docs", "tests", "oauth", "setup", "interop", "fetch", "crash",
+    "abuse", "control",
 ];
 
 impl Plan {
@@ -92,7 +95,7 @@ pub(crate) fn test(words: &[&str]) -> Fallible<bool> {
     if plan.only.iter().any(|step| step == "control") {
         tally.suite("control", |cases| interop::control(plan.quick, cases));
     }
-    let against_the_world = ["interop", "fetch", "crash", "abuse"];
+    let against_the_world = ["setup", "interop", "fetch", "crash", "abuse"];
     if against_the_world.iter().any(|step| plan.wants(step)) {
         let mut built = None;
         tally.suite("release build", |cases| {
@@ -109,6 +112,9 @@ pub(crate) fn test(words: &[&str]) -> Fallible<bool> {
 }
 
 fn world(plan: &Plan, program: &std::path::Path, tally: &mut Tally) {
+    if plan.wants("setup") {
+        tally.suite("setup", |cases| setting_up::run_all(program, cases));
+    }
     if plan.wants("interop") {
         tally.suite("interop", |cases| interop::run(program, plan.quick, cases));
     }

@@ -122,7 +122,7 @@ impl Setup {
             "/setup/qr.svg" => match self.owner(&query) {
                 Ok(owner) => page::qr(&self.settings, owner.as_ref())
                     .map_or_else(not_found, |code| answer("image/svg+xml", code)),
-                Err(refused) => refused,
+                Err(refused) => refused.answer(),
             },
             "/setup/profile" => match self.owner(&query) {
                 Ok(Some(owner)) => self.profile(&owner, None),
@@ -130,7 +130,7 @@ impl Setup {
                     StatusCode::BAD_REQUEST,
                     "whose profile? /setup/profile?address=YOU@DOMAIN\n",
                 ),
-                Err(refused) => refused,
+                Err(refused) => refused.answer(),
             },
             _ => not_found(),
         }
@@ -176,7 +176,7 @@ impl Setup {
     fn page(&self, query: &Query, asker: Asker) -> Answer {
         let owner = match self.owner(query) {
             Ok(owner) => owner,
-            Err(refused) => return refused,
+            Err(refused) => return refused.answer(),
         };
         let page = page::page(&self.settings, owner.as_ref(), asker.private);
         let mut answer = rendered("text/html; charset=utf-8", page);
@@ -208,7 +208,7 @@ impl Setup {
         let query = Query::read(request.body());
         let (owner, password) = match (self.owner(&query), query.password) {
             (Ok(Some(owner)), Some(password)) => (owner, password),
-            (Err(refused), _) => return refused,
+            (Err(refused), _) => return refused.answer(),
             _ => return plain(StatusCode::BAD_REQUEST, "address and password are needed\n"),
         };
         let login = owner.login();
@@ -236,30 +236,19 @@ impl Setup {
     }
 
     /// Who is asked for. A domain that is not ours is not found, whatever stands before it.
-    fn owner(&self, query: &Query) -> Result<Option<Owner>, Answer> {
+    fn owner(&self, query: &Query) -> Result<Option<Owner>, Refused> {
         let Some(text) = query.address.as_deref().filter(|text| !text.is_empty()) else {
             return Ok(None);
         };
-        let Some(address) = Address::parse(text) else {
-            return Err(plain(
-                StatusCode::BAD_REQUEST,
-                "that is no mail address; it looks like you@example.org\n",
-            ));
-        };
+        let address = Address::parse(text).ok_or(Refused::NoAddress)?;
         if !self.settings.is_ours(address.domain()) {
-            return Err(not_found());
+            return Err(Refused::NotOurs);
         }
         let device = query.device.clone().filter(|name| !name.is_empty());
-        if device
-            .as_deref()
-            .is_some_and(|name| !profile::is_device(name))
-        {
-            return Err(plain(
-                StatusCode::BAD_REQUEST,
-                "a device's name has letters, digits, dots, - and _ only\n",
-            ));
+        match device {
+            Some(name) if !profile::is_device(&name) => Err(Refused::NoDevice),
+            device => Ok(Some(Owner { address, device })),
         }
-        Ok(Some(Owner { address, device }))
     }
 
     /// To the place that clients should use.
@@ -271,6 +260,25 @@ impl Setup {
             &format!("{}{path}", self.settings.url),
         );
         answer
+    }
+}
+
+/// Why nobody is meant.
+#[derive(Debug, Clone, Copy)]
+enum Refused {
+    NoAddress,
+    NotOurs,
+    NoDevice,
+}
+
+impl Refused {
+    fn answer(self) -> Answer {
+        let wrong = |text| plain(StatusCode::BAD_REQUEST, text);
+        match self {
+            Self::NoAddress => wrong("that is no mail address; it looks like you@example.org\n"),
+            Self::NotOurs => not_found(),
+            Self::NoDevice => wrong("a device's name has letters, digits, dots, - and _ only\n"),
+        }
     }
 }
 

@@ -12,6 +12,8 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
 use home::Home;
+use restante_client::Server as Remote;
+use restante_intake::discover::{Answer, Net, Options as Discover, Origin, Srv, discover};
 
 impl Home {
     fn run(&self, words: &[&str]) -> Output {
@@ -173,18 +175,24 @@ impl Drop for Server {
 
 /// Starts `serve` on ports that the system chooses; gives what it printed and where it listens.
 fn serve(home: &Home, config: &Path) -> (Server, u16) {
-    let port = std::net::TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port();
+    let port = free_port();
     fs::write(
         config,
         format!("[pop3]\nlisten = [\"127.0.0.1:{port}\"]\ntls_listen = []\n[lmtp]\nlisten = []\n"),
     )
     .unwrap();
+    (start(home, config.to_str().unwrap(), port), port)
+}
+
+fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().port()
+}
+
+/// Starts `serve` and waits until it listens.
+fn start(home: &Home, config: &str, port: u16) -> Server {
     let server = Server(
-        home.command(&["--config", config.to_str().unwrap(), "serve"])
+        home.command(&["--config", config, "serve"])
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -192,7 +200,7 @@ fn serve(home: &Home, config: &Path) -> (Server, u16) {
     );
     for _ in 0..200 {
         if TcpStream::connect(("127.0.0.1", port)).is_ok() {
-            return (server, port);
+            return server;
         }
         std::thread::sleep(Duration::from_millis(50));
     }
@@ -277,4 +285,121 @@ fn terminate(server: &mut Server) {
         .unwrap();
     assert!(killed.success());
     assert!(server.0.wait().unwrap().success());
+}
+
+/// What a domain with `[setup]` tells the world, for `discover` to ask.
+struct Told {
+    records: Vec<serde_json::Value>,
+    autoconfig: Vec<u8>,
+}
+
+impl Net for Told {
+    fn srv<'a>(&'a self, name: &'a str) -> Answer<'a, Vec<Srv>> {
+        let name = format!("{}.", name.trim_end_matches('.'));
+        let of_name = self
+            .records
+            .iter()
+            .filter(|record| record["type"] == "SRV" && record["name"] == name.as_str());
+        let number = |value: &serde_json::Value| u16::try_from(value.as_u64().unwrap()).unwrap();
+        let found = of_name.map(|record| Srv {
+            priority: number(&record["priority"]),
+            weight: number(&record["weight"]),
+            port: number(&record["port"]),
+            target: record["target"].as_str().unwrap().to_owned(),
+        });
+        let found = found.collect();
+        Box::pin(async move { found })
+    }
+    fn mx<'a>(&'a self, _: &'a str) -> Answer<'a, Vec<String>> {
+        Box::pin(async { Vec::new() })
+    }
+    fn get<'a>(&'a self, url: &'a str) -> Answer<'a, Option<Vec<u8>>> {
+        let ours = url.starts_with("https://autoconfig.example.org/mail/config-v1.1.xml");
+        Box::pin(async move { ours.then(|| self.autoconfig.clone()) })
+    }
+    fn greets<'a>(&'a self, _: &'a Remote) -> Answer<'a, bool> {
+        Box::pin(async { false })
+    }
+}
+
+#[tokio::test]
+async fn a_domain_that_sets_clients_up_is_found_by_our_own_client() {
+    let home = Home::new();
+    let config = home.path().join("c.toml");
+    let (pop3, http) = (free_port(), free_port());
+    let text = format!(
+        "domains = [\"example.org\"]\n[pop3]\nlisten = [\"127.0.0.1:{pop3}\"]\ntls_listen = []\n[lmtp]\nlisten = []\n\
+         [setup]\nhost = \"mail.example.org\"\nlisten = [\"127.0.0.1:{http}\"]\nkeep = \"30 days\"\npop3s_port = 995\n"
+    );
+    fs::write(&config, text).unwrap();
+    let config = config.to_str().unwrap();
+    // What is shown can be read back, here too.
+    let shown = home.good(&["--config", config, "config", "show"]);
+    let again = home.path().join("again.toml");
+    fs::write(&again, &shown).unwrap();
+    let again = home.good(&["--config", again.to_str().unwrap(), "config", "show"]);
+    assert!(
+        shown.contains("[setup]")
+            && shown.split_once('\n').unwrap().1 == again.split_once('\n').unwrap().1
+    );
+
+    let records = json_lines(&home.good(&["--config", config, "config", "dns", "--json"]));
+    let _server = start(&home, config, http);
+    let mut stream = TcpStream::connect(("127.0.0.1", http)).unwrap();
+    stream
+        .write_all(b"GET /mail/config-v1.1.xml HTTP/1.1\r\nHost: autoconfig.example.org\r\nConnection: close\r\n\r\n")
+        .unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).unwrap();
+    let body = answer
+        .windows(4)
+        .position(|end| end == b"\r\n\r\n")
+        .unwrap()
+        + 4;
+    assert!(
+        answer.starts_with(b"HTTP/1.1 200 "),
+        "{}",
+        String::from_utf8_lossy(&answer)
+    );
+
+    let told = Told {
+        records,
+        autoconfig: answer.split_off(body),
+    };
+    let found = discover("ann@example.org", &told, Discover::default())
+        .await
+        .unwrap();
+    let places: Vec<_> = found
+        .candidates
+        .iter()
+        .map(|candidate| (candidate.server.place.to_string(), candidate.origin))
+        .collect();
+    assert!(
+        places.contains(&("mail.example.org:995".to_owned(), Origin::Srv)),
+        "{places:?}"
+    );
+    let only_file = Told {
+        records: Vec::new(),
+        ..told
+    };
+    let found = discover("ann@example.org", &only_file, Discover::default())
+        .await
+        .unwrap();
+    let places: Vec<_> = found
+        .candidates
+        .iter()
+        .map(|candidate| candidate.server.place.to_string())
+        .collect();
+    assert_eq!(
+        places,
+        ["mail.example.org:995", &format!("mail.example.org:{pop3}")]
+    );
+}
+
+#[test]
+fn records_need_a_name_that_clients_use() {
+    let home = Home::new();
+    let output = home.run(&["config", "dns"]);
+    assert_eq!(output.status.code(), Some(78), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("[setup]"));
 }
