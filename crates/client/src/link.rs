@@ -99,6 +99,11 @@ impl Link {
         self.proto.limit_bodies(octets);
     }
 
+    /// The size of the message that is asked for next, all by itself.
+    pub(crate) fn expect_body(&mut self, octets: Option<u64>) {
+        self.proto.expect_body(octets);
+    }
+
     /// How many replies are due.
     pub(crate) fn due(&self) -> usize {
         self.proto.due()
@@ -247,7 +252,7 @@ impl Link {
     fn fault(&self, fault: proto::Fault) -> Error {
         match fault {
             proto::Fault::Limit(limit) => Error::Limit(limit),
-            proto::Fault::Desync { .. } => Error::Desync {
+            proto::Fault::Desync { .. } | proto::Fault::Doubtful { .. } => Error::Desync {
                 what: fault.to_string().into(),
                 outstanding: self.peak,
             },

@@ -60,7 +60,8 @@ pub enum Request {
     Retrieve {
         /// The message-number.
         number: u64,
-        /// Its octets as LIST has them, for the window alone.
+        /// Its octets as LIST has them; 0 = unknown. For the window, and to tell a lone dot that is text from
+        /// one that ends the message where a server's line ends leave that open.
         octets: u64,
     },
     /// TOP.
@@ -167,6 +168,14 @@ impl Request {
         }
     }
 
+    /// The octets of the message that the reply brings, as LIST has them.
+    const fn listed(self) -> Option<u64> {
+        match self {
+            Self::Retrieve { octets, .. } if octets > 0 => Some(octets),
+            _ => None,
+        }
+    }
+
     const fn command(self) -> Command<'static> {
         match self {
             Self::Capabilities => Command::Capa,
@@ -239,7 +248,10 @@ impl Pipeline {
             if octets > self.window.octets && !self.sent.is_empty() {
                 break;
             }
-            self.session.link.push(&request.command())?;
+            let alone = self.sent.is_empty() && commands == 1;
+            let link = &mut self.session.link;
+            link.expect_body(if alone { request.listed() } else { None });
+            link.push(&request.command())?;
             self.waiting.pop_front();
             self.sent.push_back(request);
             self.octets = octets;

@@ -177,7 +177,13 @@ pub async fn open(spec: &Spec, options: Options) -> Result<Box<dyn Destination>,
             protection,
             recipient,
         } => {
-            let to = (smtp::Protocol::Smtp, place, *protection);
+            // Who says whom to trust does not want to be talked out of it.
+            let trusts = options.tls.ca_file.is_some() || options.tls.pin_sha256.is_some();
+            let protection = match protection {
+                Protection::Offered if trusts => Protection::Required,
+                _ => *protection,
+            };
+            let to = (smtp::Protocol::Smtp, place, protection);
             Box::new(Spooled::new(
                 post(spec, to, recipient, options).await?,
                 spool,

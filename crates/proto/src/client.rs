@@ -29,7 +29,15 @@
 //!   wish; nor does mail that came by SMTP begin with bare LF at a server that sends CRLF, for the trace
 //!   fields on its top are that server's own. Whatever follows is a fault unless it is the reply to a
 //!   command sent after that silence. After [`QUIET_ENDS`] of them the server is taken for one that sends
-//!   bodies with bare LF.
+//!   bodies with bare LF;
+//! - or the lone dot stands behind a bare LF among lines with CRLF, there is that silence, and the octets before
+//!   it are just as many as the server's listing says ([`Session::expect_body`]): a message can have such a
+//!   dot, but not where it ends.
+//!
+//! While other replies are due there is no silence. Such a dot with `+OK` or `-ERR` behind it may be text, or
+//! the end of one message and the reply with the next: read as text, two messages would become one. That is a
+//! [`Fault`] then; with one command at a time it is told by what follows. And a body with a line that ends in
+//! CRLF is read strictly from there on, whatever the server has sent before.
 
 mod command;
 mod event;
@@ -104,6 +112,8 @@ pub struct Session {
     found: Found,
     fault: Option<Fault>,
     body_octets: Option<u64>,
+    /// What the server said of the size of the message that is due alone.
+    listed: Option<u64>,
     quiet_ends: u8,
 }
 
@@ -144,6 +154,7 @@ impl Session {
             found: Found::Nothing,
             fault: None,
             body_octets: None,
+            listed: None,
             quiet_ends: 0,
         }
     }
@@ -159,6 +170,12 @@ impl Session {
     /// Makes a message of more octets than that a [`Limit::BodyOctets`]. There is no such limit at first.
     pub fn limit_bodies(&mut self, octets: Option<u64>) {
         self.body_octets = octets;
+    }
+
+    /// The size of the next message as a listing has it, where that is known: it tells a lone dot that ends
+    /// the message from one that is text. Goes for a message that was asked for by itself.
+    pub fn expect_body(&mut self, octets: Option<u64>) {
+        self.listed = octets;
     }
 
     /// Appends a command to the output; its reply is due.
@@ -310,8 +327,10 @@ impl Session {
     /// the module for why only silence can tell.
     pub fn may_have_ended(&self) -> bool {
         match &self.reading {
-            Reading::Body { decoder, .. } => {
-                decoder.may_be_done() && self.due.len() == 1 && self.start == self.end
+            Reading::Body { decoder, octets } => {
+                let nothing_due = self.due.len() == 1 && self.start == self.end;
+                let whole = !decoder.is_soft() || self.listed == Some(*octets);
+                decoder.may_be_done() && nothing_due && whole
             }
             _ => false,
         }
@@ -459,9 +478,13 @@ impl Session {
         let Reading::Body { decoder, octets } = &mut self.reading else {
             return Ok(None);
         };
+        if decoder.is_doubtful() && self.due.len() > 1 {
+            let due = self.due.front().copied();
+            return Err(Fault::Doubtful { due });
+        }
         self.decoded.clear();
         // What the decoder held back comes out with what releases it: room for that is left.
-        let end = self.end.min(self.start + INPUT_OCTETS - 3);
+        let end = self.end.min(self.start + INPUT_OCTETS - 8);
         self.start += decoder.push(&self.input[self.start..end], &mut self.decoded);
         if !self.decoded.is_empty() {
             *octets = octets.saturating_add(self.decoded.len() as u64);

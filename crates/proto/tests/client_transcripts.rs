@@ -5,7 +5,7 @@
 //! does not: see `push`); `S:` a line from the server with CRLF, `S>` one with a bare LF, `S<` bytes
 //! without a line end; `\xNN`, `\\`. `E:` is what the client makes of it. Blocks of `C:`, then `S:`, then `E:`;
 //! bytes of a block are cut, blocks are not mixed. `! quiet` is silence, `! tls` takes TLS, `! limit N`
-//! limits bodies. Expectations are the RFCs', or what a quirk of a real server asks for.
+//! limits bodies, `! listed N` is what a listing says of the next one. Expectations are the RFCs', or what a quirk of a real server asks for.
 
 use std::fmt::Write as _;
 
@@ -106,6 +106,7 @@ fn push(session: &mut Session, wish: &str) {
         ["cancel"] => return session.cancel(),
         ["limit", _] => return session.limit_bodies(Some(number(1))),
         ["quiet"] => return session.end_quietly(),
+        ["listed", octets] => return session.expect_body(octets.parse().ok()),
         _ => panic!("what is {wish:?}"),
     };
     session.push(&command).expect("a command");
@@ -163,6 +164,7 @@ impl Heard {
                         Fault::Desync {
                             due: Some(asked), ..
                         } => format!("desync {}", asked.keyword()),
+                        Fault::Doubtful { .. } => "doubtful".to_owned(),
                         Fault::Limit(limit) => format!("limit {limit:?}"),
                     };
                     writeln!(self.text, "{fault}").expect("a string");

@@ -6,7 +6,7 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
-use restante_client::{ClientCertificate, Place, Security};
+use restante_client::{ClientCertificate, Place, Security, TlsOptions};
 use restante_intake::destination::{self, Spec};
 use restante_intake::fetch::{self, FetchError, Kind, RunOptions, State, Summary, World};
 use restante_intake::oauth::{OAuthAccount, OAuthError, OAuthProvider};
@@ -49,6 +49,9 @@ pub(crate) fn apply(
     if let Some(command) = &remote.to_password_command {
         account.target_secret = SecretFrom::Command(command.clone());
     }
+    if remote.to.is_some() {
+        apply_to_trust(remote, account)?;
+    }
     if let (account::Keep::UntilBackedUp, Target::Destination(_)) = (account.keep, &account.target)
     {
         return Err(Failure::Usage(
@@ -69,6 +72,30 @@ pub(crate) fn apply(
     }
     apply_to_server(remote, account)?;
     apply_secret(secrets, account);
+    Ok(())
+}
+
+/// Whom to trust at the destination that the command line names; what the file says is of another.
+fn apply_to_trust(remote: &Remote, account: &mut Account) -> Result<(), Failure> {
+    let pin = match &remote.to_pin {
+        Some(text) => Some(account::pin(text).ok_or_else(|| {
+            let right = "the 64 hex digits of the certificate's SHA-256";
+            Failure::Usage(format!("--to-pin: right would be {right}"))
+        })?),
+        None => None,
+    };
+    let trusts = pin.is_some() || remote.to_ca.is_some();
+    let shows = matches!(&account.target, Target::Destination(to) if account::has_certificate(to));
+    if trusts && !shows {
+        return Err(Failure::Usage(
+            "--to-ca and --to-pin go with --to imaps://user@host/mailbox, or smtp: with TLS".to_owned(),
+        ));
+    }
+    account.target_tls = TlsOptions {
+        ca_file: remote.to_ca.clone(),
+        pin_sha256: pin,
+        ..TlsOptions::default()
+    };
     Ok(())
 }
 
@@ -155,6 +182,7 @@ pub(crate) fn ready(account: &Account, data: &Path) -> Result<fetch::Account, Fa
         Target::Mailbox(name) => fetch::Target::Mailbox(name.clone()),
         Target::Destination(spec) => {
             let mut options = destination::Options {
+                tls: account.target_tls.clone(),
                 timeout: account.server.timeout,
                 recipient: account.user.contains('@').then(|| account.user.clone()),
                 ..destination::Options::default()

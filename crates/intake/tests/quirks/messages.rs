@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use restante_testkit::scripted::{Instead, Message, Quirks, messages};
+use restante_testkit::scripted::{Instead, Message, Quirks, Sizes, messages};
 
 use crate::bench::Bench;
 
@@ -37,6 +37,64 @@ async fn a_terminator_that_ends_in_lf_alone_ends_a_message() {
     assert_eq!(bench.fetch().await.summary().stored, 2);
     bench.assert_archived(&all);
     assert_eq!(bench.server.deleted().len(), 2);
+}
+
+/// CRLF here, bare LF there, in bodies and terminators of one session: what one message is and what the next
+/// is told with one command at a time.
+#[tokio::test]
+async fn mixed_line_ends_never_make_one_message_of_two() {
+    let all = vec![
+        Message::new("1", "Subject: 1\r\n\r\nall CRLF\r\n"),
+        // As a file of Unix behind a header of the server's own: the terminator follows a bare LF.
+        Message::new("2", "Subject: 2\r\n\r\nbare\nLF\n"),
+        Message::new("3", "Subject: 3\r\n\r\nends in a dot and LF\r\n"),
+        Message::new("4", "Subject: 4\n\nall LF\n"),
+        // Text that looks like all that.
+        Message::new("5", "Subject: 5\r\n\r\nquoted:\n.\r\n+OK 9 octets\r\nend\r\n"),
+        Message::new("6", "Subject: 6\r\n\r\nlast\r\n"),
+    ];
+    let quirks = Quirks {
+        instead: vec![
+            Instead::say(
+                "RETR 3",
+                "+OK\r\nSubject: 3\r\n\r\nends in a dot and LF\r\n.\n",
+            ),
+            // To a server with CRLF, what stands behind a bare LF is no line's start.
+            Instead::say(
+                "RETR 5",
+                "+OK\r\nSubject: 5\r\n\r\nquoted:\n.\r\n+OK 9 octets\r\nend\r\n.\r\n",
+            ),
+        ],
+        ..Quirks::default()
+    };
+    let mut bench = Bench::new(all.clone(), quirks).await.deleting();
+    bench.account.server.timeout = Duration::from_secs(5);
+    let summary = bench.fetch().await.summary();
+    assert_eq!((summary.stored, summary.deleted), (6, 6));
+    assert!(summary.set_aside.is_empty());
+    bench.assert_archived(&all);
+    bench.assert_safe("mixed");
+}
+
+/// Where neither the listing nor the line ends tell, a message is set aside, and the others come.
+#[tokio::test]
+async fn a_message_whose_end_nobody_can_tell_is_set_aside() {
+    let all = vec![
+        Message::new("1", "Subject: 1\r\n\r\nfirst\r\n"),
+        Message::new("2", "Subject: 2\r\n\r\nbare\nLF\n"),
+        Message::new("3", "Subject: 3\r\n\r\nthird\r\n"),
+    ];
+    let quirks = Quirks {
+        sizes: Sizes::All(7),
+        ..Quirks::default()
+    };
+    let bench = Bench::new(all.clone(), quirks).await.deleting();
+    let told = bench.fetch().await;
+    let summary = told.summary();
+    assert_eq!(summary.set_aside.len(), 1);
+    assert_eq!(summary.set_aside[0].remote_id, b"2");
+    bench.assert_archived(&[all[0].clone(), all[2].clone()]);
+    assert_eq!(bench.server.maildrop(), all[1..2]);
 }
 
 /// One dot goes only where there are two.

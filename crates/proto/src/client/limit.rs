@@ -14,6 +14,12 @@ pub enum Fault {
         /// The beginning of what came, for people.
         got: Box<str>,
     },
+    /// A message may have ended with another reply behind it, or have that as text: two messages must not
+    /// become one. Asked for one at a time, they are told apart.
+    Doubtful {
+        /// The reply that is coming in.
+        due: Option<Asked>,
+    },
     /// The server sends too much of something.
     Limit(Limit),
 }
@@ -45,6 +51,11 @@ impl fmt::Display for Fault {
                 due: Some(asked),
                 got,
             } => write!(f, "the server's answer to {} is \"{got}\"", asked.keyword()),
+            Self::Doubtful { due } => write!(
+                f,
+                "the server's line ends do not tell where its answer to {} ends",
+                due.map_or("nothing", Asked::keyword)
+            ),
             Self::Limit(limit) => write!(f, "the server sends {limit}"),
         }
     }

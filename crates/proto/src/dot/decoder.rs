@@ -8,7 +8,8 @@ pub enum LineEnds {
     /// RFC 1939 §3: only CRLF ends a line, only CRLF `.` CRLF (or `.` CRLF at the start) ends the
     /// response. A bare LF is content, so that no message can end the response early.
     Crlf,
-    /// For servers that send bare LF: any LF ends a line, and a `.` alone on one ends the response.
+    /// For servers that send bare LF: any LF ends a line, and a `.` alone on one ends the response; until
+    /// the first line that ends in CRLF, from which on this is [`LineEnds::Crlf`].
     AnyLf,
     /// For servers of which one does not know: bare LF ends lines until the first line that ends in
     /// CRLF, from which on this is [`LineEnds::Crlf`]. Until then a `.` alone on a line that follows a
@@ -27,9 +28,11 @@ enum At {
     Inside {
         after_cr: bool,
     },
-    /// A dot and a line end are held back: perhaps the terminator.
+    /// A dot and a line end are held back, and what came after them of a status line's first octets:
+    /// perhaps the terminator.
     Perhaps {
         cr: bool,
+        status: Option<(&'static [u8], usize)>,
     },
     End,
 }
@@ -44,7 +47,13 @@ pub struct Decoder {
     at: At,
     /// No line has ended yet.
     fresh: bool,
+    /// The line stands behind a bare LF where only CRLF ends a line.
+    soft: bool,
+    doubtful: bool,
 }
+
+/// How the next reply would begin.
+const STATUSES: [&[u8]; 2] = [b"+OK", b"-ERR"];
 
 impl Decoder {
     /// At the first line of a response.
@@ -53,6 +62,8 @@ impl Decoder {
             line_ends,
             at: At::Start,
             fresh: true,
+            soft: false,
+            doubtful: false,
         }
     }
 
@@ -64,7 +75,19 @@ impl Decoder {
 
     /// Whether what came last ends the response if nothing follows it: see [`LineEnds::Unsure`].
     pub fn may_be_done(&self) -> bool {
-        matches!(self.at, At::Perhaps { .. })
+        matches!(self.at, At::Perhaps { status: None, .. })
+    }
+
+    /// With [`Self::may_be_done`]: the lone dot stands behind a bare LF among lines that end in CRLF, where a
+    /// server that keeps RFC 1939 §3 may have it as content.
+    pub fn is_soft(&self) -> bool {
+        self.soft
+    }
+
+    /// Whether a dot was alone on a line with whatever ends, and `+OK` or `-ERR` came behind it: text, or
+    /// the end of this response and the next reply. With no other reply due it is text.
+    pub fn is_doubtful(&self) -> bool {
+        self.doubtful
     }
 
     /// Takes it for the end, since nothing follows. Without effect if [`Self::may_be_done`] is not so.
@@ -75,7 +98,8 @@ impl Decoder {
     }
 
     /// Appends the decoded bytes of `wire` to `out`; says how many octets of `wire` belong to the
-    /// response. Those after the terminator are the next reply's.
+    /// response. Those after the terminator are the next reply's; when it becomes doubtful where that is
+    /// ([`Self::is_doubtful`]), it stops there once, and may be given the rest.
     pub fn push(&mut self, wire: &[u8], out: &mut Vec<u8>) -> usize {
         let mut used = 0;
         while used < wire.len() {
@@ -91,7 +115,7 @@ impl Decoder {
                     self.at = At::Inside { after_cr: false };
                     continue;
                 }
-                At::Dot if byte == b'.' => {
+                At::Dot if byte == b'.' && !self.soft => {
                     // Stuffed: one of the two goes, and this one is content.
                     out.push(b'.');
                     self.at = At::Inside { after_cr: false };
@@ -109,37 +133,56 @@ impl Decoder {
                     self.at = At::Inside { after_cr: true };
                     continue;
                 }
-                At::Perhaps { cr } => {
-                    // It was content: something follows.
-                    out.extend_from_slice(if cr { b".\r\n" } else { b".\n" });
-                    self.line_ended(cr);
-                    // A bare LF ends no line where only CRLF does.
-                    self.at = match self.line_ends {
-                        LineEnds::Crlf if !cr => At::Inside { after_cr: false },
-                        _ => At::Start,
-                    };
-                    continue;
-                }
+                At::Perhaps { cr, status } => match status_goes_on(status, byte) {
+                    Some((whole, octets)) if octets == whole.len() => {
+                        self.release(cr, whole, out);
+                        if !std::mem::replace(&mut self.doubtful, true) {
+                            return used + 1;
+                        }
+                    }
+                    Some(status) => {
+                        let status = Some(status);
+                        self.at = At::Perhaps { cr, status };
+                    }
+                    None => {
+                        let (whole, octets) = status.unwrap_or_default();
+                        self.release(cr, &whole[..octets], out);
+                        continue;
+                    }
+                },
             }
             used += 1;
         }
         used
     }
 
+    /// What was held back is content: something follows.
+    fn release(&mut self, cr: bool, begun: &[u8], out: &mut Vec<u8>) {
+        out.extend_from_slice(if cr { b".\r\n" } else { b".\n" });
+        out.extend_from_slice(begun);
+        self.line_ended(cr);
+        self.soft = self.line_ends == LineEnds::Crlf && !cr;
+        self.at = match begun {
+            [] => At::Start,
+            _ => At::Inside { after_cr: false },
+        };
+    }
+
     /// What a dot alone on a line comes to.
     fn dot_line(&self, cr: bool) -> At {
+        let perhaps = At::Perhaps { cr, status: None };
         match self.line_ends {
             // A server that stuffs sends no lone dot at a line's start but the terminator's: one that ends
             // in bare LF is a sloppy terminator, if nothing follows.
-            LineEnds::Crlf if !cr => At::Perhaps { cr },
-            LineEnds::Unsure if !(cr && self.fresh) => At::Perhaps { cr },
+            LineEnds::Crlf if !cr || self.soft => perhaps,
+            LineEnds::Unsure if !(cr && self.fresh) => perhaps,
             _ => At::End,
         }
     }
 
     fn line_ended(&mut self, cr: bool) {
         self.fresh = false;
-        if cr && self.line_ends == LineEnds::Unsure {
+        if cr {
             self.line_ends = LineEnds::Crlf;
         }
     }
@@ -161,9 +204,10 @@ impl Decoder {
             let ends = has_cr || self.line_ends != LineEnds::Crlf;
             // Only a dot at the start of the next line needs a closer look.
             match wire.get(from) {
-                Some(b'.') | None if ends => {
+                Some(b'.') | None => {
                     out.extend_from_slice(&wire[..from]);
                     self.at = At::Start;
+                    self.soft = !ends;
                     return from;
                 }
                 _ => {}
@@ -179,6 +223,18 @@ impl Decoder {
     }
 }
 
+/// A status line's beginning, one octet further.
+fn status_goes_on(
+    begun: Option<(&'static [u8], usize)>,
+    byte: u8,
+) -> Option<(&'static [u8], usize)> {
+    let (whole, octets) = match begun {
+        Some(begun) => begun,
+        None => (*STATUSES.iter().find(|status| status[0] == byte)?, 0),
+    };
+    (whole[octets] == byte).then_some((whole, octets + 1))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -188,7 +244,10 @@ mod tests {
         let mut out = Vec::new();
         let mut used = 0;
         for piece in wire.chunks(piece) {
-            let took = decoder.push(piece, &mut out);
+            let mut took = decoder.push(piece, &mut out);
+            if took < piece.len() && !decoder.is_done() {
+                took += decoder.push(&piece[took..], &mut out);
+            }
             used += took;
             if took < piece.len() {
                 break;
@@ -237,6 +296,14 @@ mod tests {
         use LineEnds::AnyLf;
         check(AnyLf, b"a\n..b\n.\n+OK", r"a\n.b\n", true, 8);
         check(AnyLf, b"a\r\n.\r\n", r"a\r\n", true, 6);
+        // Lines with CRLF are another sender's, whose lone dots are read as strictly as anybody's.
+        check(
+            AnyLf,
+            b"a\r\nb\n.\nc\r\n.\r\n",
+            r"a\r\nb\n.\nc\r\n",
+            true,
+            13,
+        );
     }
 
     #[test]
@@ -244,7 +311,7 @@ mod tests {
         use LineEnds::Unsure;
         check(Unsure, b".\r\n+OK", "", true, 3);
         check(Unsure, b"a\r\n..b\r\n.\r\n+", r"a\r\n.b\r\n", true, 11);
-        check(Unsure, b"a\r\nb\n.\n.\r\n", r"a\r\nb\n.\n.\r\n", false, 10);
+        check(Unsure, b"a\r\nb\n.\n.\r\n", r"a\r\nb\n.\n", false, 10);
         check(Unsure, b"a\n..b\n.\n", r"a\n.b\n", false, 8);
         check(Unsure, b"a\n.\n+OK\r\n", r"a\n.\n+OK\r\n", false, 9);
         check(
@@ -255,6 +322,45 @@ mod tests {
             13,
         );
         check(Unsure, b".\n", "", false, 2);
+    }
+
+    #[test]
+    fn a_reply_behind_a_lone_dot_is_told_of() {
+        for (wire, doubtful) in [
+            (&b"a\r\n\r\nb\n.\r\n+OK 2\r\n"[..], true),
+            (b"a\r\nb\r\n.\n-ERR no\r\n", true),
+            (b"a\nb\n.\r\n+OK 2\r\n", true),
+            (b"a\r\n.\n+O\r\n", false),
+            (b"a\r\n.\n-ER-ERR\r\n", false),
+            (b"a\r\n.\n\r\n+OK\r\n", false),
+            (b"a\r\n.\r\n+OK\r\n", false),
+        ] {
+            for piece in [1, 2, 3, 5, 1000] {
+                let mut decoder = Decoder::new(LineEnds::Unsure);
+                let mut out = Vec::new();
+                for piece in wire.chunks(piece) {
+                    let used = decoder.push(piece, &mut out);
+                    if !decoder.is_done() {
+                        decoder.push(&piece[used..], &mut out);
+                    }
+                }
+                assert_eq!(decoder.is_doubtful(), doubtful, "{}", wire.escape_ascii());
+                // It is told of, and it is content.
+                assert!(decoder.is_done() || out == wire);
+            }
+        }
+    }
+
+    #[test]
+    fn a_dot_behind_a_bare_lf_may_end_what_has_crlf_too_but_softly() {
+        let mut decoder = Decoder::new(LineEnds::Unsure);
+        let mut out = Vec::new();
+        decoder.push(b"a\r\n..b\n..c\n.\r\n", &mut out);
+        assert!(decoder.may_be_done() && decoder.is_soft());
+        decoder.settle();
+        assert!(decoder.is_done());
+        // Behind a bare LF no dot was stuffed, as far as one can know.
+        assert_eq!(out, b"a\r\n.b\n..c\n");
     }
 
     #[test]

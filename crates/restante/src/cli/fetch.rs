@@ -82,6 +82,12 @@ pub(crate) struct Remote {
         conflicts_with = "to_password_file"
     )]
     pub(crate) to_password_command: Option<String>,
+    /// Trust these certification authorities (PEM) and no others at an imaps:// destination
+    #[arg(long, value_name = "FILE", requires = "to")]
+    pub(crate) to_ca: Option<PathBuf>,
+    /// Trust the certificate with this SHA-256 and no other at an imaps:// destination
+    #[arg(long, value_name = "SHA256", requires = "to")]
+    pub(crate) to_pin: Option<String>,
     /// Where a message is larger, take its header only
     #[arg(long, value_name = "SIZE", value_parser = super::size)]
     pub(crate) max_size: Option<u64>,

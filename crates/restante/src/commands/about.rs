@@ -194,6 +194,12 @@ fn show_account(account: &Account) -> serde_json::Value {
         SecretFrom::Command(command) => say("to_password_command", json!(command)),
         _ => {}
     }
+    if let Some(ca) = &account.target_tls.ca_file {
+        say("to_ca", json!(ca));
+    }
+    if let Some(pin) = &account.target_tls.pin_sha256 {
+        say("to_pin", json!(show_pin(pin)));
+    }
     if let Some(minimum) = account.minimum {
         say("auth", json!(minimum.name().to_ascii_lowercase()));
     }

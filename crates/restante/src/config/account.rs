@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use restante_client::{Mechanism, Security, Server, Socks5};
+use restante_client::{Mechanism, Security, Server, Socks5, TlsOptions};
 use restante_intake::destination::Spec;
 pub(crate) use restante_intake::fetch::Keep;
 use restante_proto::Secret;
@@ -102,6 +102,17 @@ pub(crate) struct OAuth {
     pub(crate) ca: Option<PathBuf>,
 }
 
+/// Whether a destination is a server that may show a certificate.
+pub(crate) fn has_certificate(to: &Spec) -> bool {
+    use restante_intake::destination::Protection;
+    match to {
+        Spec::Imap { protection, .. } | Spec::Smtp { protection, .. } => {
+            *protection != Protection::DangerPlaintext
+        }
+        Spec::Maildir(_) | Spec::Mbox(_) | Spec::Lmtp { .. } | Spec::Pipe { .. } => false,
+    }
+}
+
 /// Where fetched mail goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Target {
@@ -132,6 +143,8 @@ pub(crate) struct Account {
     pub(crate) target: Target,
     /// The password of a destination that wants a login.
     pub(crate) target_secret: SecretFrom,
+    /// Whom to trust at a destination that is a server.
+    pub(crate) target_tls: TlsOptions,
     /// Above so many octets only the header is taken.
     pub(crate) max_size: Option<u64>,
     /// Messages downloaded in a day, at most.
@@ -155,6 +168,7 @@ impl Account {
             keep: Keep::Forever,
             target: Target::Mailbox("me".to_owned()),
             target_secret: SecretFrom::Prompt,
+            target_tls: TlsOptions::default(),
             max_size: None,
             max_per_day: None,
             every: Some(EVERY),

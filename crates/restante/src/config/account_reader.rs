@@ -32,7 +32,7 @@ pub(super) fn read(mut section: Section<'_, '_, '_>) -> Option<Account> {
     let keep = section.take("keep", account::KEEP_RIGHT, |value| {
         account::keep(value.as_str()?)
     });
-    let (target, target_secret) = target(&mut section, keep);
+    let (target, target_secret, target_tls) = target(&mut section, keep);
     let max_size = section.size("max_size");
     let max_per_day = section.count("max_per_day");
     let every = every(&mut section);
@@ -50,6 +50,7 @@ pub(super) fn read(mut section: Section<'_, '_, '_>) -> Option<Account> {
         keep: keep.unwrap_or(account.keep),
         target: target.unwrap_or_else(|| account.target.clone()),
         target_secret,
+        target_tls,
         max_size,
         max_per_day,
         every: every.unwrap_or(account.every),
@@ -122,11 +123,7 @@ fn server(section: &mut Section<'_, '_, '_>) -> Option<Server> {
 
 fn tls(section: &mut Section<'_, '_, '_>, security: Security) -> TlsOptions {
     let ca_file = section.path("ca");
-    let pin_sha256 = section.take(
-        "pin",
-        "the 64 hex digits of the certificate's SHA-256, as `restante doctor HOST` shows it",
-        |value| account::pin(value.as_str()?),
-    );
+    let pin_sha256 = pin(section, "pin");
     let chain = section.path("client_certificate");
     let key = section.path("client_key");
     if chain.is_some() != key.is_some() {
@@ -158,6 +155,11 @@ fn tls(section: &mut Section<'_, '_, '_>, security: Security) -> TlsOptions {
         danger_accept_any_certificate: any,
         ..TlsOptions::default()
     }
+}
+
+fn pin(section: &mut Section<'_, '_, '_>, key: &'static str) -> Option<[u8; 32]> {
+    let right = "the 64 hex digits of the certificate's SHA-256, as `restante doctor HOST` shows it";
+    section.take(key, right, |value| account::pin(value.as_str()?))
 }
 
 /// One source of the password or token; more than one is a mistake.
@@ -301,7 +303,10 @@ fn mechanisms(section: &mut Section<'_, '_, '_>) -> (Option<Mechanism>, Option<M
     (minimum, apop.then_some(Mechanism::Apop))
 }
 
-fn target(section: &mut Section<'_, '_, '_>, keep: Option<Keep>) -> (Option<Target>, SecretFrom) {
+fn target(
+    section: &mut Section<'_, '_, '_>,
+    keep: Option<Keep>,
+) -> (Option<Target>, SecretFrom, TlsOptions) {
     let both = section.has("into") && section.has("to");
     let into = section.take("into", "a user's name, such as \"me\"", |value| {
         restante_directory::user_name(value.as_str()?).ok()
@@ -329,8 +334,20 @@ fn target(section: &mut Section<'_, '_, '_>, keep: Option<Keep>) -> (Option<Targ
             "one of to_password_file, to_password_env and to_password_command, with to = \"imaps://…\"",
         );
     }
+    let tls = TlsOptions {
+        ca_file: section.path("to_ca"),
+        pin_sha256: pin(section, "to_pin"),
+        ..TlsOptions::default()
+    };
+    let trusts = tls.ca_file.is_some() || tls.pin_sha256.is_some();
+    if trusts && !to.as_ref().is_some_and(account::has_certificate) {
+        section.wrong(
+            "has a destination without TLS, so to_ca and to_pin say nothing",
+            "to = \"imaps://user@host/mailbox\", or no to_ca and to_pin",
+        );
+    }
     let target = to.map(Target::Destination).or(into.map(Target::Mailbox));
-    (target, secrets.pop().unwrap_or(SecretFrom::Prompt))
+    (target, secrets.pop().unwrap_or(SecretFrom::Prompt), tls)
 }
 
 fn every(section: &mut Section<'_, '_, '_>) -> Option<Option<Duration>> {
@@ -392,7 +409,9 @@ on_failure = "logger failed"
 [account.o]
 host = "h"
 user = "u"
-to = "maildir:/m"
+to = "imaps://u@h/m"
+to_ca = "/ca.pem"
+to_pin = "0101010101010101010101010101010101010101010101010101010101010101"
 danger_accept_any_certificate = true
 oauth = { provider = "microsoft", client_id = "x", scopes = ["a", "b"], tenant = "common" }
 "#;
@@ -413,6 +432,8 @@ oauth = { provider = "microsoft", client_id = "x", scopes = ["a", "b"], tenant =
         assert_eq!(ann.server.timeout, Duration::from_secs(120));
         assert!(matches!(&accounts[1].secret, SecretFrom::OAuth(o) if o.scopes.len() == 2));
         assert!(accounts[1].server.tls.danger_accept_any_certificate);
+        let to = &accounts[1].target_tls;
+        assert_eq!((to.ca_file.is_some(), to.pin_sha256), (true, Some([1; 32])));
     }
 
     #[test]
@@ -445,6 +466,8 @@ user = "u"
 apop = true
 auth = "plain"
 client_key = "/k"
+to = "mbox:/x"
+to_ca = "/ca.pem"
 [account.e.oauth]
 provider = "yahoo"
 "#;
@@ -452,7 +475,7 @@ provider = "yahoo"
         let lines: Vec<_> = mistakes.iter().map(|m| m.line).collect();
         assert_eq!(
             lines,
-            [2, 4, 5, 6, 10, 13, 14, 14, 18, 20, 23, 23, 29, 30],
+            [2, 4, 5, 6, 10, 13, 14, 14, 18, 20, 23, 23, 23, 31, 32],
             "{mistakes:#?}"
         );
         assert_eq!(mistakes[5].right, "password_file");
