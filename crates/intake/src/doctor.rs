@@ -11,8 +11,10 @@ mod reach;
 mod tap;
 mod text;
 
-use restante_client::{Login, Security, Server};
+use restante_client::{Error, Login, Security, Server};
 use serde::Serialize;
+
+use crate::fetch::Kind;
 
 pub use certificate::Certificate;
 pub use maildrop::{Maildrop, SizeCheck, UniqueIds};
@@ -34,6 +36,8 @@ pub struct Report {
     pub security: &'static str,
     /// Why the examination ended early, if it did.
     pub failure: Option<String>,
+    /// What kind of failure that was, as the exit code that a fetch would have for it; else 0.
+    pub code: u8,
     /// The greeting's text.
     pub greeting: Option<String>,
     /// Which versions of TLS it speaks.
@@ -118,8 +122,9 @@ pub async fn examine(server: &Server, login: Option<&Login>, options: Options) -
             maildrop::examine(&mut report, server, login, options).await;
         }
         Some(_) => {
-            report.failure = Some(
-                "nobody was logged in, since the server's certificate is not trusted here".into(),
+            report.fail(
+                Kind::Permission,
+                "nobody was logged in, since the server's certificate is not trusted here",
             );
         }
         None => {}
@@ -129,6 +134,18 @@ pub async fn examine(server: &Server, login: Option<&Login>, options: Options) -
 }
 
 impl Report {
+    /// Notes why the examination ends.
+    fn fail(&mut self, kind: Kind, what: impl Into<String>) {
+        self.failure = Some(what.into());
+        self.code = kind.exit_code();
+    }
+
+    /// Notes an error as that, with what stands before it. `reached`: there was a login.
+    fn fail_by(&mut self, error: &Error, before: &str, reached: bool) {
+        let kind = crate::fetch::kind_of(error, reached);
+        self.fail(kind, format!("{before}{error}"));
+    }
+
     /// Notes something odd, once.
     fn odd(&mut self, what: impl Into<String>) {
         let what = what.into();

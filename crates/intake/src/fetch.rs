@@ -14,6 +14,7 @@ mod lock;
 mod plan;
 mod policy;
 mod progress;
+mod relearn;
 mod reply;
 mod run;
 mod session;
@@ -26,6 +27,7 @@ pub use account::{
 };
 pub use error::{FetchError, Kind};
 pub use progress::{Action, Aside, Pause, PauseReason, Progress, Summary};
-pub use run::run;
+pub(crate) use reply::kind_of;
+pub use run::{run, take_over};
 pub use state::{AccountStatus, State};
 pub use world::{RunOptions, World};

@@ -88,7 +88,8 @@ fn apply_to_trust(remote: &Remote, account: &mut Account) -> Result<(), Failure>
     let shows = matches!(&account.target, Target::Destination(to) if account::has_certificate(to));
     if trusts && !shows {
         return Err(Failure::Usage(
-            "--to-ca and --to-pin go with --to imaps://user@host/mailbox, or smtp: with TLS".to_owned(),
+            "--to-ca and --to-pin go with --to imaps://user@host/mailbox, or smtp: with TLS"
+                .to_owned(),
         ));
     }
     account.target_tls = TlsOptions {

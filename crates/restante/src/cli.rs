@@ -52,6 +52,7 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Account(Account),
     /// Say what a POP3 server can do, and what is odd about it
+    #[command(after_long_help = fetch::AFTER_DOCTOR)]
     Doctor(Doctor),
     /// Local logins
     #[command(subcommand)]

@@ -9,6 +9,7 @@ pub(crate) mod import;
 pub(crate) mod mail;
 pub(crate) mod rebuild;
 pub(crate) mod status;
+pub(crate) mod takeover;
 pub(crate) mod user;
 
 use std::sync::Arc;

@@ -4,116 +4,17 @@
 
 #[path = "support/home.rs"]
 mod home;
+#[path = "support/world.rs"]
+mod world;
 
 use std::fs;
-use std::path::PathBuf;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use restante_testkit::scripted::{
-    Instead, PASSWORD, Quirks, Quit, ScriptedServer, Sizes, Tls, USER, messages,
-};
-use tokio::runtime::Runtime;
+use restante_testkit::scripted::{Instead, PASSWORD, Quirks, Quit, Sizes, Tls, USER};
 
 use home::Home;
-
-impl Home {
-    fn run(&self, words: &[&str]) -> Output {
-        self.command(words).output().unwrap()
-    }
-
-    /// Runs, must end with that code, and gives the objects that were printed.
-    fn json(&self, words: &[&str], code: i32) -> Vec<serde_json::Value> {
-        let mut all = vec!["--json"];
-        all.extend(words);
-        let output = self.run(&all);
-        assert_eq!(output.status.code(), Some(code), "{words:?}: {output:?}");
-        lines(&output)
-    }
-
-    fn listed(&self) -> Vec<serde_json::Value> {
-        if !self.path().join("data/restante/packs").exists() {
-            return Vec::new();
-        }
-        self.json(&["list"], 0)
-    }
-
-    /// Writes the configuration.
-    fn configure(&self, text: &str) {
-        let folder = self.path().join(".config/restante");
-        fs::create_dir_all(&folder).unwrap();
-        fs::write(folder.join("restante.toml"), text).unwrap();
-    }
-
-    fn config_file(&self) -> PathBuf {
-        self.path().join(".config/restante/restante.toml")
-    }
-}
-
-fn lines(output: &Output) -> Vec<serde_json::Value> {
-    String::from_utf8_lossy(&output.stdout)
-        .lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect()
-}
-
-fn told(output: &Output) -> String {
-    format!(
-        "{}{}",
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    )
-}
-
-/// A scripted server, and what runs it.
-struct World {
-    _runtime: Runtime,
-    server: ScriptedServer,
-}
-
-impl World {
-    fn new(count: usize, quirks: Quirks) -> Self {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .enable_all()
-            .build()
-            .unwrap();
-        let server = runtime
-            .block_on(ScriptedServer::start(messages(count), quirks))
-            .unwrap();
-        Self {
-            _runtime: runtime,
-            server,
-        }
-    }
-
-    fn plain(count: usize) -> Self {
-        Self::new(count, Quirks::default())
-    }
-
-    fn url(&self) -> String {
-        format!("pop3://{USER}@{}", self.server.address())
-    }
-
-    /// A section of the configuration for it.
-    fn section(&self, name: &str, more: &str) -> String {
-        format!(
-            "[account.{name}]\nhost = \"127.0.0.1\"\nport = {}\nsecurity = \"danger-plaintext\"\nuser = \"{USER}\"\npassword_env = \"PW\"\n{more}\n",
-            self.server.address().port()
-        )
-    }
-
-    fn asked(&self, verb: &str) -> usize {
-        self.server.lines(verb).len()
-    }
-}
-
-/// The words of a one-shot fetch.
-fn once<'a>(url: &'a str, more: &[&'a str]) -> Vec<&'a str> {
-    let mut words = vec!["fetch", url, "--password-env", "PW", "--danger-plaintext"];
-    words.extend(more);
-    words
-}
+use world::{World, once, told};
 
 #[test]
 fn a_url_is_fetched_into_an_empty_folder_and_then_nothing_is_new() {

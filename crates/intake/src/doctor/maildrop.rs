@@ -90,14 +90,14 @@ pub(super) async fn examine(report: &mut Report, server: &Server, login: &Login,
     let session = match session {
         Ok(session) => session,
         Err(error) => {
-            report.failure = Some(format!("no login: {error}"));
+            report.fail_by(&error, "no login: ", false);
             return;
         }
     };
     report.maildrop = Some(Maildrop::default());
     match first_session(report, session, options).await {
         Ok(ids) => second_session(report, server, login, &ids).await,
-        Err(error) => report.failure = Some(format!("the session broke off: {error}")),
+        Err(error) => report.fail_by(&error, "the session broke off: ", true),
     }
 }
 

@@ -36,7 +36,7 @@ pub(super) async fn reach(report: &mut Report, server: &Server) -> Reached {
             match connect(&any_certificate(server)).await {
                 Ok(connection) => (connection, Some(error)),
                 Err(_) => {
-                    report.failure = Some(error.to_string());
+                    report.fail_by(&error, "", false);
                     without_tls(report, server).await;
                     return Reached::Not;
                 }
@@ -46,7 +46,7 @@ pub(super) async fn reach(report: &mut Report, server: &Server) -> Reached {
             if let Error::StlsRefused(_) = error {
                 report.stls = Some(false);
             }
-            report.failure = Some(error.to_string());
+            report.fail_by(&error, "", false);
             return Reached::Not;
         }
     };

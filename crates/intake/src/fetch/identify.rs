@@ -21,7 +21,11 @@ pub(super) struct HeaderReader {
     taken: usize,
     hasher: blake3::Hasher,
     ended: bool,
+    has_message_id: bool,
 }
+
+/// The header field that is unique to a message (RFC 5322 §3.6.4), as far as its author made it so.
+const MESSAGE_ID: &[u8] = b"message-id:";
 
 impl HeaderReader {
     pub(super) fn write(&mut self, mut bytes: &[u8]) {
@@ -39,6 +43,11 @@ impl HeaderReader {
         }
     }
 
+    /// Whether a Message-ID was among its lines.
+    pub(super) const fn has_message_id(&self) -> bool {
+        self.has_message_id
+    }
+
     /// Whether nothing more counts.
     pub(super) const fn is_ended(&self) -> bool {
         self.ended
@@ -52,6 +61,8 @@ impl HeaderReader {
             self.ended = true;
             return;
         }
+        let name = self.line.get(..MESSAGE_ID.len());
+        self.has_message_id |= name.is_some_and(|name| name.eq_ignore_ascii_case(MESSAGE_ID));
         self.hasher.update(&self.line);
         self.hasher.update(b"\r\n");
         self.line.clear();
@@ -100,8 +111,80 @@ pub(super) async fn of_server(
     }
 }
 
-/// The header digest of an archived message; `None` if it cannot be read now.
-pub(super) async fn of_archive(store: &dyn MailStore, id: UniqueId) -> Option<HeaderDigest> {
+/// A whole message's digests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct BodyDigests {
+    /// Of its octets as they came.
+    pub(super) exact: [u8; 32],
+    /// Of the same with LF for CRLF, as files of Unix have it.
+    pub(super) with_lf: [u8; 32],
+}
+
+/// Hashes a message with LF for CRLF, in pieces.
+#[derive(Default)]
+struct LfHasher {
+    hasher: blake3::Hasher,
+    held_cr: bool,
+}
+
+impl LfHasher {
+    fn write(&mut self, mut bytes: &[u8]) {
+        if self.held_cr && bytes.first().is_some_and(|&first| first != b'\n') {
+            self.hasher.update(b"\r");
+        }
+        self.held_cr = bytes.is_empty() && self.held_cr || bytes.ends_with(b"\r");
+        bytes = bytes.strip_suffix(b"\r").unwrap_or(bytes);
+        let mut from = 0;
+        for lf in memchr::memchr_iter(b'\n', bytes) {
+            if lf > from && bytes[lf - 1] == b'\r' {
+                self.hasher.update(&bytes[from..lf - 1]);
+                from = lf;
+            }
+        }
+        self.hasher.update(&bytes[from..]);
+    }
+
+    fn digest(mut self) -> [u8; 32] {
+        if self.held_cr {
+            self.hasher.update(b"\r");
+        }
+        *self.hasher.finalize().as_bytes()
+    }
+}
+
+/// The digests of whole messages on the server, by RETR; those that it refuses are missing. The second
+/// of each pair is the size that LIST has.
+pub(super) async fn bodies_of_server(
+    pipeline: &mut Pipeline,
+    messages: &[(u64, u64)],
+) -> Result<HashMap<u64, BodyDigests>, Broken> {
+    let mut found = HashMap::with_capacity(messages.len());
+    for &(number, octets) in messages {
+        pipeline.push(Request::Retrieve { number, octets });
+    }
+    let (mut exact, mut with_lf) = (blake3::Hasher::new(), LfHasher::default());
+    while let Some(event) = pipeline.next().await.map_err(Broken::Client)? {
+        match event {
+            Event::Chunk { bytes, .. } => {
+                exact.update(bytes);
+                with_lf.write(bytes);
+            }
+            Event::Ended { number } => {
+                let digests = BodyDigests {
+                    exact: *exact.finalize().as_bytes(),
+                    with_lf: std::mem::take(&mut with_lf).digest(),
+                };
+                exact.reset();
+                found.insert(number, digests);
+            }
+            _ => {}
+        }
+    }
+    Ok(found)
+}
+
+/// The header of an archived message; `None` if it cannot be read now.
+pub(super) async fn header_of_archive(store: &dyn MailStore, id: UniqueId) -> Option<HeaderReader> {
     let mut body: Box<dyn Body> = store.read(id).await.ok()?;
     let mut reader = HeaderReader::default();
     let mut piece = Vec::new();
@@ -112,7 +195,7 @@ pub(super) async fn of_archive(store: &dyn MailStore, id: UniqueId) -> Option<He
         }
         reader.write(&piece);
     }
-    Some(reader.digest())
+    Some(reader)
 }
 
 /// The same, from what the ledger has at hand if it does.
@@ -128,7 +211,7 @@ pub(super) async fn of_archived(
                 .message(id)
                 .await
                 .map_err(|error| store_failed(&error))?;
-            Ok(of_archive(store, id).await)
+            Ok(header_of_archive(store, id).await.map(HeaderReader::digest))
         }
         _ => Ok(None),
     }
@@ -196,6 +279,29 @@ mod tests {
         assert_eq!(digest(&[b"A: 1\nB: 2\n\nother"]), whole);
         assert_eq!(digest(&[b"A: 1\r", b"\nB: ", b"2\r\n\r", b"\nx"]), whole);
         assert_ne!(digest(&[b"A: 1\r\nB: 3\r\n\r\n"]), whole);
+    }
+
+    #[test]
+    fn a_message_is_the_same_with_lf_for_crlf_however_it_comes() {
+        let wire = b"a\r\n\r\r\nb\rc\nd\r\n\r";
+        let wanted = *blake3::hash(b"a\n\r\nb\rc\nd\n\r").as_bytes();
+        for piece in 1..wire.len() {
+            let mut hasher = LfHasher::default();
+            wire.chunks(piece).for_each(|piece| hasher.write(piece));
+            assert_eq!(hasher.digest(), wanted, "in pieces of {piece}");
+        }
+    }
+
+    #[test]
+    fn a_message_id_is_a_field_of_the_header() {
+        for (text, has) in [
+            (&b"A: 1\r\nMESSAGE-ID: <x>\r\n\r\n"[..], true),
+            (b"X-Message-ID: <x>\r\n\r\nMessage-ID: <x>\r\n", false),
+        ] {
+            let mut reader = HeaderReader::default();
+            reader.write(text);
+            assert_eq!(reader.has_message_id(), has);
+        }
     }
 
     #[test]

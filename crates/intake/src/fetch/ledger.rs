@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use restante_store::{LedgerEntry, MailStore, MailboxId, Seen, Source, StoreError, UniqueId};
+use restante_store::{
+    LedgerEntry, MailStore, MailboxId, MessageInfo, Seen, Source, StoreError, UniqueId,
+};
 
 use super::state::{Remote, Stored};
 use super::{FetchError, Kind};
@@ -85,8 +87,11 @@ impl Ledger<'_> {
         Ok(found)
     }
 
-    /// What is known of an id, however long it has not been listed.
+    /// What is known of an id, or of a message that has none here, however long it has not been listed.
     pub(super) async fn find_whatever_age(&self, id: &[u8]) -> Result<Option<Known>, FetchError> {
+        if let Some(entry) = entry_of(id) {
+            return self.entry(entry).await;
+        }
         let ageless = Self {
             account: self.account,
             remote: self.remote,
@@ -95,6 +100,21 @@ impl Ledger<'_> {
         };
         let mut found = ageless.find(&[id.to_vec()]).await?;
         Ok(found.pop().flatten())
+    }
+
+    /// A message of the mailbox, whatever brought it there; `None` unless it is there now.
+    async fn entry(&self, id: UniqueId) -> Result<Option<Known>, FetchError> {
+        let Books::Mailbox(store, mailbox) = &self.books else {
+            return Ok(None);
+        };
+        let found = store.message(id).await;
+        let found = found.map_err(|error| store_failed(&error))?;
+        let live = found.filter(|info| info.mailbox == *mailbox && info.removed.is_none());
+        Ok(live.map(|info| Known {
+            received_ms: info.received_ms,
+            archived: Some(archived(&info)),
+            vanished: false,
+        }))
     }
 
     /// One page, by id.
@@ -205,15 +225,33 @@ fn known(entry: &LedgerEntry) -> Known {
     let live = entry.message.as_ref().filter(|info| info.removed.is_none());
     Known {
         received_ms: entry.received_ms,
-        archived: live.map(|info| Archived {
-            unique_id: Some(info.unique_id),
-            size: info.size,
-            octets: info.octets,
-            digest: info.digest,
-            header: None,
-        }),
+        archived: live.map(archived),
         vanished: false,
     }
+}
+
+fn archived(info: &MessageInfo) -> Archived {
+    Archived {
+        unique_id: Some(info.unique_id),
+        size: info.size,
+        octets: info.octets,
+        digest: info.digest,
+        header: None,
+    }
+}
+
+/// What stands before the unique-id of a message of ours that was not fetched for the account. No server has
+/// such ids: RFC 1939 §7 UIDL has printable octets only.
+const ENTRY: &[u8] = b"\0entry:";
+
+/// The ledger's key for a message of ours that was not fetched for the account.
+pub(super) fn entry_key(id: UniqueId) -> Vec<u8> {
+    [ENTRY, id.to_string().as_bytes()].concat()
+}
+
+fn entry_of(key: &[u8]) -> Option<UniqueId> {
+    let text = std::str::from_utf8(key.strip_prefix(ENTRY)?).ok()?;
+    text.parse().ok()
 }
 
 fn listed(line: &Stored) -> Known {

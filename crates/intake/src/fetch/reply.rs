@@ -131,6 +131,15 @@ pub(super) fn client_failed(error: &Error, reached: bool) -> FetchError {
     }
 }
 
+/// What kind of failure a client's error is to whoever cannot wait: what a fetch takes for a pause is
+/// one that may pass.
+pub(crate) fn kind_of(error: &Error, reached: bool) -> Kind {
+    match error.reply().and_then(|reply| pause_of(reply, None, 0)) {
+        Some(_) => Kind::Temporary,
+        None => client_failed(error, reached).kind(),
+    }
+}
+
 /// Whether a new connection may fare better.
 pub(super) const fn may_pass(error: &Error) -> bool {
     matches!(

@@ -7,11 +7,12 @@ use restante_client::{Error, Window};
 use restante_store::{MailStore, MailboxId, Release};
 
 use super::ledger::{Books, Ledger, store_failed};
-use super::limits::{DEPTH_ONE, FRUITLESS, RECONNECT, SESSIONS, VANISHED};
+use super::limits::{DEPTH_ONE, FRUITLESS, LOOK_UP, RECONNECT, SESSIONS, VANISHED};
 use super::reply::{client_failed, may_pass};
 use super::session::{Broken, Run};
 use super::{Account, FetchError, Kind, Pause, Progress, RunOptions, Summary, Target, World};
 use crate::clock::{millis, now_ms};
+use crate::takeover::SeenId;
 
 /// Fetches an account. What it comes to is noted in the state, unless it is a dry run.
 ///
@@ -25,7 +26,7 @@ pub async fn run(
 ) -> Result<Summary, FetchError> {
     let now_ms = now_ms();
     if options.dry_run {
-        let books = books(account, world, false).await?;
+        let books = books(&account.name, &account.target, world, false).await?;
         let mut run = start(account, world, options, progress, books, now_ms)?;
         return run.sessions().await.map(|()| run.summary);
     }
@@ -39,7 +40,7 @@ pub async fn run(
     let target = account.target.name();
     let facts = world.state.facts(&account.name, target)?;
     world.state.begin(&account.name, target, now_ms)?;
-    let (summary, outcome) = match books(account, world, true).await {
+    let (summary, outcome) = match books(&account.name, &account.target, world, true).await {
         Err(error) => (Summary::default(), Err(error)),
         Ok(books) => {
             let mut run = start(account, world, options, progress, books, now_ms)?;
@@ -98,10 +99,52 @@ fn waits(
     Ok(pause.filter(|pause| pause.until_ms > now_ms))
 }
 
+/// Puts what another program has taken from the server into an account's ledger, as seen: none of it is
+/// downloaded, and nothing is deleted for it. Makes the mailbox as a fetch would. How many ids were not known
+/// before comes back.
+///
+/// # Errors
+/// The account is being fetched now, or the store or the state fails; some of the ids may be in the
+/// ledger then, and it may be called again.
+pub async fn take_over(
+    account: &str,
+    target: &Target,
+    world: &World,
+    ids: &[SeenId],
+) -> Result<u64, FetchError> {
+    let _lock = world.state.lock(account)?;
+    let ledger = Ledger {
+        account,
+        remote: world.state.remote(account, target.name()),
+        books: books(account, target, world, true).await?,
+        horizon_ms: 0,
+    };
+    let mut new = 0;
+    for batch in ids.chunks(LOOK_UP) {
+        let remote: Vec<Vec<u8>> = batch.iter().map(|id| id.remote_id.clone()).collect();
+        let known = ledger.find(&remote).await?;
+        let times = batch.iter().map(|id| id.seen_ms.unwrap_or(0));
+        let unknown: Vec<(Vec<u8>, u64)> = remote
+            .into_iter()
+            .zip(times)
+            .zip(known)
+            .filter_map(|(one, known)| known.is_none().then_some(one))
+            .collect();
+        ledger.record_seen(&unknown).await?;
+        new += unknown.len() as u64;
+    }
+    Ok(new)
+}
+
 /// Where the ledger is. A mailbox that is not there is made, without a password; whatever is fetched
 /// into one must not go when a device collects and deletes it.
-async fn books(account: &Account, world: &World, make: bool) -> Result<Books, FetchError> {
-    let Target::Mailbox(name) = &account.target else {
+async fn books(
+    account: &str,
+    target: &Target,
+    world: &World,
+    make: bool,
+) -> Result<Books, FetchError> {
+    let Target::Mailbox(name) = target else {
         return Ok(Books::Table);
     };
     let Some(store) = &world.store else {
@@ -109,7 +152,7 @@ async fn books(account: &Account, world: &World, make: bool) -> Result<Books, Fe
             // A dry run before there is any mail.
             return Ok(Books::Nothing);
         }
-        let what = format!("{}: there is no store to fetch into", account.name);
+        let what = format!("{account}: there is no store to fetch into");
         return Err(FetchError::new(Kind::Configuration, what));
     };
     let found = store.find_mailbox(name).await;
@@ -149,11 +192,18 @@ impl Run<'_> {
         let mut fruitless = 0;
         while self.summary.sessions < SESSIONS {
             let before = (self.summary.stored, self.summary.set_aside.len());
+            let recognised = self.summary.recognised;
             let reached = self.summary.sessions;
             self.pipelined = 0;
             let error = match self.session(window).await {
                 Ok(outcome) => {
                     fruitless = 0;
+                    if self.options.relearn {
+                        if outcome.over_work && self.summary.recognised > recognised {
+                            continue;
+                        }
+                        return Ok(());
+                    }
                     let more = self.account.shows_window || outcome.over_work;
                     let idle = outcome.new == 0 && !outcome.over_work;
                     let unsure = outcome.new == 0 && self.summary.unconfirmed > 0;

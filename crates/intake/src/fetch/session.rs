@@ -85,6 +85,9 @@ impl Run<'_> {
         let gone = self.vanish(&survey).await?;
         self.recognise(&mut pipeline, &survey, &gone, &mut planner)
             .await?;
+        if self.options.relearn {
+            self.relearn(&mut pipeline, &survey, &mut planner).await?;
+        }
         let plan = planner.finish(|number| survey.octets(number));
         self.announce(&plan);
         if dry_run {

@@ -46,6 +46,9 @@ pub struct RunOptions {
     pub limit: Option<u64>,
     /// Unique-ids of the server whose messages are wanted whole, whatever `max_size` says.
     pub full: Vec<Vec<u8>>,
+    /// Look for what the ledger does not know among all messages of the mailbox, whatever brought them
+    /// there: what is found is noted as seen. Bodies are read from the server only where headers do not tell.
+    pub relearn: bool,
     /// Go ahead although the account waits: somebody asks for it now.
     pub even_if_paused: bool,
 }

@@ -127,3 +127,30 @@ async fn a_message_that_only_looks_archived_is_not_lost() {
     moved.assert_archived(&[old[0].clone(), old[1].clone(), new[0].clone()]);
     assert!(moved.server.maildrop().is_empty());
 }
+
+/// Who removed a message here does not want it again, by whatever account name it comes.
+#[tokio::test]
+async fn what_was_removed_here_is_relearnt_and_not_deleted_there() {
+    let all = messages(3);
+    let mut bench = Bench::new(all.clone(), Quirks::default()).await;
+    bench.fetch().await.summary();
+    let mailbox = bench.mailbox().expect("a mailbox");
+    let page = bench
+        .store
+        .ledger(mailbox, &bench.account.name, None, 10)
+        .await
+        .expect("listed");
+    let first = page[0].message.as_ref().expect("there").unique_id;
+    let removed = bench.store.remove(mailbox, &[first]).await;
+    removed.expect("removed");
+    bench.account.name = "renamed".to_owned();
+    bench.options.relearn = true;
+    bench.options.limit = Some(0);
+    assert_eq!(bench.fetch().await.summary().recognised, 3);
+    bench.options.relearn = false;
+    bench.options.limit = None;
+    bench = bench.deleting();
+    let summary = bench.fetch().await.summary();
+    assert_eq!((summary.stored, summary.deleted), (0, 2));
+    assert_eq!(bench.server.maildrop(), all[..1]);
+}

@@ -50,7 +50,10 @@ async fn mixed_line_ends_never_make_one_message_of_two() {
         Message::new("3", "Subject: 3\r\n\r\nends in a dot and LF\r\n"),
         Message::new("4", "Subject: 4\n\nall LF\n"),
         // Text that looks like all that.
-        Message::new("5", "Subject: 5\r\n\r\nquoted:\n.\r\n+OK 9 octets\r\nend\r\n"),
+        Message::new(
+            "5",
+            "Subject: 5\r\n\r\nquoted:\n.\r\n+OK 9 octets\r\nend\r\n",
+        ),
         Message::new("6", "Subject: 6\r\n\r\nlast\r\n"),
     ];
     let quirks = Quirks {

@@ -35,6 +35,16 @@ Exit codes (of several accounts the highest counts):
   77  permission: the login or STLS was refused, or the certificate is not trusted
   78  configuration: a mistake in the file, or a password that cannot be had";
 
+/// Stands below `restante doctor --help`.
+pub(super) const AFTER_DOCTOR: &str = "\
+Exit codes, as those of `restante fetch`:
+   0  the server was examined, whatever is odd about it
+  69  the host is unknown, nobody listens, nobody answers
+  75  the session was cut, or the server has trouble that may pass
+  76  the server does not keep to POP3
+  77  the login or STLS was refused, or the certificate is not trusted, so that nobody was logged in
+  78  a mistake in the configuration, or a password that cannot be had";
+
 /// `restante fetch`
 #[derive(Debug, Default, Args)]
 pub(crate) struct Fetch {
@@ -53,6 +63,9 @@ pub(crate) struct Fetch {
     /// Download this message whole although it is above max_size; the unique-id, as `status` shows it
     #[arg(long, value_name = "ID")]
     pub(crate) full: Vec<String>,
+    /// Do not download what getmail, fetchmail, mpop or Thunderbird has downloaded already
+    #[arg(long, conflicts_with = "dry_run")]
+    pub(crate) take_over: bool,
     #[command(flatten)]
     pub(crate) remote: Remote,
     #[command(flatten)]
@@ -164,10 +177,18 @@ pub(crate) enum Account {
         #[arg(long)]
         device: bool,
     },
-    /// Learn anew what is here already, from the archive and the server; nothing is downloaded
+    /// Learn anew what is here already: from the archive and the server, or from another program's file
+    ///
+    /// For a renamed account, and for mail that was imported or delivered here before the account was
+    /// fetched. What is here already is told by size and header; bodies are read only where these do
+    /// not tell, and nothing is stored or deleted. It is not downloaded any more.
     Relearn {
         /// The account
         name: String,
+        /// Ask no server: leave out what this state file of getmail, fetchmail, mpop or Thunderbird
+        /// (popstate.dat) says was downloaded
+        #[arg(long, value_name = "FILE")]
+        from: Option<PathBuf>,
         #[command(flatten)]
         secrets: Secrets,
     },

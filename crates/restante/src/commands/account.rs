@@ -3,12 +3,15 @@
 mod add;
 mod login;
 
+pub(super) use add::Person;
+
 use std::process::ExitCode;
 
 use restante_intake::fetch::{AccountStatus, Progress, RunOptions, State};
 use serde_json::json;
 
 use super::fetch::named;
+use super::takeover;
 use crate::accounts;
 use crate::cli::{Account as Asked, Remote, Secrets};
 use crate::config::account::{Keep, Target};
@@ -24,7 +27,14 @@ pub(crate) fn run(command: &Asked, config: &Config, out: &Output) -> Result<Exit
         Asked::List => list(config, out),
         Asked::Test { names } => test(names, config, out),
         Asked::Login { name, device } => login::run(named(name, config)?, *device, config, out),
-        Asked::Relearn { name, secrets } => relearn(name, secrets, config, out),
+        Asked::Relearn {
+            name,
+            from: Some(path),
+            ..
+        } => {
+            takeover::from_file(path, named(name, config)?, config, out).map(|()| ExitCode::SUCCESS)
+        }
+        Asked::Relearn { name, secrets, .. } => relearn(name, secrets, config, out),
         Asked::Remove { name } => remove(name, config, out),
     }
 }
@@ -159,8 +169,9 @@ fn test(names: &[String], config: &Config, out: &Output) -> Result<ExitCode, Fai
     Ok(ExitCode::from(code))
 }
 
-/// What is on the server is told by its header where its unique-id is not known, and compared with the
-/// archive, which is itself the record of what was fetched. Nothing is downloaded, nothing deleted.
+/// What is on the server is told by its header where its unique-id is not known, and looked for in the
+/// mailbox, whatever brought it there. Nothing is stored and nothing deleted; bodies are read, to be
+/// compared, only where headers do not tell.
 fn relearn(
     name: &str,
     secrets: &Secrets,
@@ -175,7 +186,7 @@ fn relearn(
     let ready = accounts::ready(&account, config.data())?;
     let options = RunOptions {
         limit: Some(0),
-        once: true,
+        relearn: true,
         even_if_paused: true,
         ..RunOptions::default()
     };
@@ -187,7 +198,7 @@ fn relearn(
         &json!({"account": name, "listed": summary.listed, "here": here,
                 "recognised": summary.recognised, "new": summary.left}),
         &format!(
-            "{name}: {} on the server; {here} are here already, {} of them known again under another unique-id; {} are new",
+            "{name}: {} on the server; {here} are here already, {} of them known again by what they are; {} are new",
             units::count(summary.listed, "message"),
             summary.recognised,
             summary.left

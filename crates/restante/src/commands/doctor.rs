@@ -14,7 +14,7 @@ use crate::config::{Account, Config, url};
 use crate::failure::Failure;
 use crate::output::{Output, printable};
 
-/// Runs `restante doctor`. Exits 69 when the server cannot be examined.
+/// Runs `restante doctor`. When the server cannot be examined, the exit code says why, as `fetch` does.
 pub(crate) fn run(asked: &Doctor, config: &Config, out: &Output) -> Result<ExitCode, Failure> {
     let (mut account, login) = target(&asked.target, config)?;
     accounts::apply(&asked.remote, &asked.secrets, &mut account)?;
@@ -35,11 +35,7 @@ pub(crate) fn run(asked: &Doctor, config: &Config, out: &Output) -> Result<ExitC
             out.people(&printable(line))?;
         }
     }
-    Ok(ExitCode::from(if report.failure.is_some() {
-        69
-    } else {
-        0
-    }))
+    Ok(ExitCode::from(report.code))
 }
 
 /// An account or a URL, with its login; or a host, without one.

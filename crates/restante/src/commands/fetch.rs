@@ -8,6 +8,8 @@ use std::sync::Arc;
 use restante_intake::fetch::{self, FetchError, PauseReason, RunOptions, Summary, World};
 use tokio::sync::Semaphore;
 
+use super::account::Person;
+use super::takeover;
 use crate::accounts;
 use crate::cli::{Fetch, Remote, Secrets};
 use crate::config::{Account, Config, url};
@@ -41,7 +43,18 @@ pub(crate) fn run(fetch: &Fetch, config: &Config, out: &Output) -> Result<ExitCo
             .collect(),
         // Who names an account wants it now.
         even_if_paused: !fetch.sources.is_empty(),
+        relearn: false,
     };
+    // Where standard input is a password, nobody can answer there.
+    let person = Person::new(out.json() || fetch.secrets.password_stdin);
+    takeover::before_fetch(
+        fetch.take_over,
+        fetch.dry_run,
+        &chosen,
+        config,
+        &person,
+        out,
+    )?;
     let world = accounts::world(config, &chosen, fetch.dry_run)?;
     let done = all(&chosen, &world, &options, config, out)?;
     let mut code = 0;

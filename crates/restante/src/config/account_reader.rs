@@ -158,7 +158,8 @@ fn tls(section: &mut Section<'_, '_, '_>, security: Security) -> TlsOptions {
 }
 
 fn pin(section: &mut Section<'_, '_, '_>, key: &'static str) -> Option<[u8; 32]> {
-    let right = "the 64 hex digits of the certificate's SHA-256, as `restante doctor HOST` shows it";
+    let right =
+        "the 64 hex digits of the certificate's SHA-256, as `restante doctor HOST` shows it";
     section.take(key, right, |value| account::pin(value.as_str()?))
 }
 

@@ -84,9 +84,12 @@ struct Filler {
     message: Option<Message>,
 }
 
-/// The store failed: what it cannot take now, it takes of nobody.
+/// What is wrong for good is wrong with this message; what the disk cannot take now, it takes of nobody.
 fn failed(error: &StoreError) -> KeepError {
-    KeepError::Target(FetchError::new(Kind::Io, error.to_string()))
+    match error {
+        StoreError::Permanent(what) => KeepError::Message(what.clone()),
+        _ => KeepError::Target(FetchError::new(Kind::Io, error.to_string())),
+    }
 }
 
 impl Filler {
@@ -192,25 +195,25 @@ impl Filler {
     }
 }
 
+/// Stores a batch. One that cannot be stored for the sake of a message is stored message by message.
 fn commit(store: &dyn MailStore, batch: Batch, told: &mpsc::UnboundedSender<Kept>) {
     let Batch {
         deliveries,
         tickets,
         ..
     } = batch;
-    let facts: Vec<_> = deliveries
-        .iter()
-        .map(|delivery| (delivery.message.size, delivery.message.digest))
-        .collect();
-    match block_on(store.commit(deliveries)) {
-        Ok(ids) => {
-            for ((ticket, id), (size, digest)) in tickets.into_iter().zip(ids).zip(facts) {
-                let stored = KeptAs::Stored {
-                    unique_id: Some(id),
-                    size,
-                    digest,
-                };
+    // Cheap: bodies are shared.
+    let single = deliveries.clone();
+    match together(store, deliveries) {
+        Ok(stored) => {
+            for (ticket, stored) in tickets.into_iter().zip(stored) {
                 tell(told, ticket, Ok(stored));
+            }
+        }
+        Err(StoreError::Permanent(what)) if single.len() > 1 => {
+            let outcomes = one_by_one(store, single, &what);
+            for (ticket, outcome) in tickets.into_iter().zip(outcomes) {
+                tell(told, ticket, outcome);
             }
         }
         Err(error) => {
@@ -221,7 +224,113 @@ fn commit(store: &dyn MailStore, batch: Batch, told: &mpsc::UnboundedSender<Kept
     }
 }
 
+/// What none of them can be stored for is the store's own fault.
+fn one_by_one(
+    store: &dyn MailStore,
+    deliveries: Vec<Delivery>,
+    what: &str,
+) -> Vec<Result<KeptAs, KeepError>> {
+    let mut outcomes: Vec<Result<KeptAs, KeepError>> = Vec::with_capacity(deliveries.len());
+    for delivery in deliveries {
+        let outcome = match outcomes.last() {
+            Some(Err(KeepError::Target(error))) => Err(KeepError::Target(error.clone())),
+            _ => match together(store, vec![delivery]) {
+                Ok(stored) => stored.into_iter().next().ok_or_else(super::gone),
+                Err(error) => Err(failed(&error)),
+            },
+        };
+        outcomes.push(outcome);
+    }
+    let for_itself = |outcome: &Result<_, _>| matches!(outcome, Err(KeepError::Message(_)));
+    if outcomes.iter().all(for_itself) {
+        let error = KeepError::Target(FetchError::new(Kind::Io, what));
+        return outcomes.iter().map(|_| Err(error.clone())).collect();
+    }
+    outcomes
+}
+
+/// Stores, all or nothing.
+fn together(store: &dyn MailStore, deliveries: Vec<Delivery>) -> Result<Vec<KeptAs>, StoreError> {
+    let facts: Vec<_> = deliveries
+        .iter()
+        .map(|delivery| (delivery.message.size, delivery.message.digest))
+        .collect();
+    let ids = block_on(store.commit(deliveries))?;
+    let stored = ids.into_iter().zip(facts);
+    Ok(stored
+        .map(|(id, (size, digest))| KeptAs::Stored {
+            unique_id: Some(id),
+            size,
+            digest,
+        })
+        .collect())
+}
+
 fn tell(told: &mpsc::UnboundedSender<Kept>, ticket: Ticket, outcome: Result<KeptAs, KeepError>) {
     // Whoever dropped the keeper does not want to know.
     let _unheard = told.send(Kept { ticket, outcome });
+}
+
+#[cfg(test)]
+mod tests {
+    use restante_store::MessageFilter;
+    use restante_testkit::{MemoryStore, Op};
+
+    use super::*;
+
+    /// Four messages whose batch, and then single ones, fail as said; which are told of as failing for
+    /// themselves, and how many are stored.
+    fn four(errors: &[StoreError]) -> (Vec<Ticket>, usize) {
+        let store = MemoryStore::default();
+        let mailbox = block_on(store.create_mailbox("me")).expect("made");
+        let mut batch = Batch::default();
+        for ticket in 1..=4 {
+            let mut draft = store.draft(None).expect("begun");
+            draft.write(&[b'x'; 9][..ticket]).expect("written");
+            batch.deliveries.push(Delivery {
+                mailbox,
+                message: draft.seal().expect("sealed"),
+                received_ms: 1,
+                source: None,
+            });
+            batch.tickets.push(ticket as Ticket);
+        }
+        for error in errors {
+            store.fail_next(Op::Commit, error.clone());
+        }
+        let (told, mut kept) = mpsc::unbounded_channel();
+        commit(&store, batch, &told);
+        let mut failed = Vec::new();
+        for _ in 1..=4 {
+            let Kept { ticket, outcome } = kept.try_recv().expect("all are told of");
+            if let Err(KeepError::Message(_)) = outcome {
+                failed.push(ticket);
+            }
+        }
+        assert!(kept.try_recv().is_err(), "each is told of once");
+        let all = block_on(store.browse(mailbox, MessageFilter::Live, None, 10));
+        (failed, all.expect("listed").len())
+    }
+
+    #[test]
+    fn a_message_that_cannot_be_stored_takes_none_with_it() {
+        let wrong = StoreError::Permanent("no such header can be".to_owned());
+        assert_eq!(four(&[wrong.clone(), wrong]), (vec![1], 3));
+    }
+
+    /// A disk that fails is not asked again for each message.
+    #[test]
+    fn a_disk_that_fails_ends_it_and_so_does_a_store_that_takes_nothing() {
+        let broken = StoreError::Temporary("input/output error".to_owned());
+        let full = StoreError::Full {
+            free: 0,
+            min_free: 1,
+        };
+        let newer = StoreError::Permanent("a pack is of a newer format".to_owned());
+        assert_eq!(four(&[broken.clone()]), (vec![], 0));
+        assert_eq!(four(&[full]), (vec![], 0));
+        assert_eq!(four(&vec![newer.clone(); 5]), (vec![], 0));
+        // It fails while they are stored one by one.
+        assert_eq!(four(&[newer.clone(), newer, broken]), (vec![1], 0));
+    }
 }

@@ -3,7 +3,6 @@
 //! Nothing secret is sent before the person has seen which server it goes to, and nothing is written
 //! before the server has taken the login.
 
-mod known;
 mod probe;
 mod questions;
 mod write;
@@ -17,13 +16,13 @@ use restante_intake::providers::{self, PasswordKind, Provider};
 use serde_json::json;
 
 use super::runtime;
-use crate::accounts;
 use crate::cli::AccountAdd;
+use crate::commands::takeover::{self, Wish};
 use crate::config::account::{self, Account, KEEP_RIGHT, OAuth, SecretFrom, Target};
 use crate::config::{Config, edit};
 use crate::failure::Failure;
 use crate::output::{self, Output};
-use questions::Person;
+pub(crate) use questions::Person;
 
 /// Runs `restante account add`.
 pub(crate) fn run(adding: &AccountAdd, config: &Config, out: &Output) -> Result<ExitCode, Failure> {
@@ -66,7 +65,11 @@ pub(crate) fn run(adding: &AccountAdd, config: &Config, out: &Output) -> Result<
         made.undo();
         return Err(failure);
     }
-    let known = known::offer(adding, &account, config, &person, out)?;
+    let wish = match adding.take_over {
+        true => Wish::TakeOver,
+        false => Wish::Ask,
+    };
+    let known = takeover::offer(wish, &account, config, &person, out)?;
     finish(&account, &file, oauth, known, out)?;
     Ok(ExitCode::SUCCESS)
 }
@@ -76,7 +79,7 @@ fn finish(
     account: &Account,
     file: &std::path::Path,
     oauth: bool,
-    known: usize,
+    known: u64,
     out: &Output,
 ) -> Result<(), Failure> {
     let (host, port) = match &account.server.place {

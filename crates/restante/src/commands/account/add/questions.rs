@@ -16,20 +16,25 @@ use crate::output;
 const PASSWORD_OCTETS_MAX: u64 = 1024;
 
 /// Somebody who can be asked, or nobody.
-pub(super) struct Person {
+pub(crate) struct Person {
     there: bool,
 }
 
 impl Person {
     /// Nobody with `--yes`, and nobody off a terminal.
-    pub(super) fn new(yes: bool) -> Self {
+    pub(crate) fn new(yes: bool) -> Self {
         Self {
             there: !yes && io::stdin().is_terminal(),
         }
     }
 
+    /// Whether anybody is.
+    pub(crate) fn is_there(&self) -> bool {
+        self.there
+    }
+
     /// Asks; `None` when nobody is there or nothing is answered.
-    pub(super) fn ask(&self, question: &str) -> Result<Option<String>, Failure> {
+    pub(crate) fn ask(&self, question: &str) -> Result<Option<String>, Failure> {
         if !self.there {
             return Ok(None);
         }
@@ -44,7 +49,7 @@ impl Person {
     }
 
     /// Asks for a yes; nobody says no.
-    pub(super) fn agrees(&self, question: &str) -> Result<bool, Failure> {
+    pub(crate) fn agrees(&self, question: &str) -> Result<bool, Failure> {
         let answer = self.ask(question)?;
         Ok(matches!(answer.as_deref(), Some("y" | "Y" | "yes")))
     }
