@@ -17,6 +17,8 @@ const DOCUMENTS: &str = include_str!("setting_up/documents.py");
 const THUNDERBIRD: &str = include_str!("setting_up/thunderbird.py");
 /// Whole seconds for a script; Thunderbird takes about twenty.
 const LIMIT: Duration = Duration::from_secs(240);
+/// In a network of its own Thunderbird finds POP3S at its own port.
+const POP3S: u16 = 995;
 /// What the mailbox holds when Thunderbird comes.
 const MESSAGES: usize = 3;
 
@@ -99,6 +101,10 @@ fn documents(binary: &Path) -> Fallible<()> {
 /// In a network of its own, where the ports are the real ones and nothing leads outside.
 fn thunderbird(binary: &Path) -> Fallible<()> {
     let program = program(binary, "thunderbird", 80, 443)?;
+    let path = program.path("restante.toml");
+    let usual = fs::read_to_string(&path)?
+        .replace(&format!(":{}\"", program.pop3s), &format!(":{POP3S}\""));
+    fs::write(path, usual)?;
     for number in 1..=MESSAGES {
         let path = program.path(&format!("{number}.eml"));
         fs::write(
@@ -125,7 +131,7 @@ fn thunderbird(binary: &Path) -> Fallible<()> {
     alone.arg(MESSAGES.to_string()).arg(&pictures);
     alone.env(PASSWORD_VARIABLE, PASSWORD);
     let said = run(&mut alone, b"", LIMIT)?.ok("thunderbird.py")?;
-    made(&said, program.pop3s)?;
+    made(&said)?;
     println!("         pictures: {}", pictures.display());
     // Nothing was told to be deleted at once, and nothing was.
     match program.count(USER, false)? {
@@ -135,11 +141,11 @@ fn thunderbird(binary: &Path) -> Fallible<()> {
 }
 
 /// Whether the account is what the autoconfig says.
-fn made(said: &Said, pop3s: u16) -> Fallible<()> {
+fn made(said: &Said) -> Fallible<()> {
     let account = String::from_utf8_lossy(&said.out);
     for right in [
         format!("\"host\": \"mail.{DOMAIN}\""),
-        format!("\"port\": {pop3s}"),
+        format!("\"port\": {POP3S}"),
         format!("\"user\": \"{USER}@{DOMAIN}\""),
         // nsMsgSocketType.SSL
         "\"socket_type\": 3".to_owned(),

@@ -138,7 +138,7 @@ impl Setup {
 
     /// For the domain of the address; without one for the domain that the client came to.
     fn autoconfig(&self, query: &Query, headers: &HeaderMap) -> Answer {
-        let domain = match &query.email {
+        let domain = match query.email.as_deref().filter(|text| !text.is_empty()) {
             Some(text) => Address::parse(text).map(|address| address.domain().to_owned()),
             None => self.domain_of_host(headers),
         };

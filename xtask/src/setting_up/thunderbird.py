@@ -21,7 +21,8 @@ RESTANTE, CONFIG, FOLDER, CA, ADDRESS, MESSAGES, PICTURES = sys.argv[1:]
 PASSWORD = os.environ["RESTANTE_TEST_PASSWORD"]
 FOLDER, PICTURES = pathlib.Path(FOLDER), pathlib.Path(PICTURES)
 DOMAIN = ADDRESS.partition("@")[2]
-DISPLAY = ":77"
+DISPLAY = ""  # chosen by Xvfb
+SCREEN = (1062, 760)
 STARTED = []
 
 # Names are ours to answer; nothing is asked of the outside, which is not there.
@@ -55,11 +56,11 @@ def loopback_up():
         fcntl.ioctl(control, 0x8914, request)
 
 
-def start(name, words, **environment):
+def start(name, words, pass_fds=(), **environment):
     log = open(FOLDER / f"{name}.log", "wb")
     child = subprocess.Popen(
         words, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-        env={**os.environ, **environment}, start_new_session=True,
+        env={**os.environ, **environment}, pass_fds=pass_fds, start_new_session=True,
     )
     STARTED.append(child)
     return child
@@ -196,10 +197,21 @@ def screenshot(name):
     subprocess.run([*words, str(PICTURES / name)], check=True)
 
 
+def screen():
+    """A display of its own; says which."""
+    ours, its = os.pipe()
+    size = "{}x{}x24".format(*SCREEN)
+    start("xvfb", ["Xvfb", "-displayfd", str(its), "-screen", "0", size, "-nolisten", "tcp"], pass_fds=(its,))
+    os.close(its)
+    with os.fdopen(ours) as number:
+        return ":" + number.readline().strip()
+
+
 def main():
+    global DISPLAY
     loopback_up()
     start("serve", [RESTANTE, "serve", "--config", CONFIG])
-    start("xvfb", ["Xvfb", DISPLAY, "-screen", "0", "1062x760x24", "-nolisten", "tcp"])
+    DISPLAY = screen()
     for port in (80, 443):
         wait(f"port {port}", lambda: listens(port), 30)
     folder = profile()
@@ -213,6 +225,7 @@ def main():
     wait("Thunderbird", lambda: listens(2828), 90)
     bird = Marionette()
     wait("the main window", lambda: bird.run("return typeof openAccountHub == 'function' && document.readyState == 'complete'"))
+    bird.run("window.moveTo(0, 0); window.resizeTo(...arguments); return true;", *SCREEN)
     if not bird.run(SHOWN, "emailAutoConfigSubview"):
         bird.run("openAccountHub('MAIL'); return true;")
     wait("the form for the address", lambda: bird.run(SHOWN, "emailAutoConfigSubview"))

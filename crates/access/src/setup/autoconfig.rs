@@ -21,7 +21,8 @@ const FOREVER_DAYS: u16 = 36_500;
 #[template(path = "setup/autoconfig.xml")]
 struct Document<'a> {
     domain: &'a str,
-    /// At most 20 characters, says the draft.
+    /// At most 60 characters, says the draft, and 20 for the short one.
+    name: String,
     short_name: String,
     settings: &'a Settings,
     leave: bool,
@@ -37,6 +38,7 @@ pub(crate) fn document(settings: &Settings, domain: &str) -> Result<String, aska
     };
     Document {
         domain,
+        name: domain.chars().take(60).collect(),
         short_name: domain.chars().take(20).collect(),
         settings,
         leave,
