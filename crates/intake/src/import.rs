@@ -1,27 +1,38 @@
-//! Takes in the mail that people have: mbox files, Maildir folders, folders of single messages.
+//! Takes in the mail that people have: mbox files, Maildirs, single messages, folders and zips of them,
+//! what Thunderbird and Apple Mail keep, what Google Takeout gives.
 //!
-//! What a path is, is found by looking at it. Every message goes in byte for byte; only what an mbox
-//! puts around one is taken away ([`restante_store::mbox`] says what that is in each dialect). A
-//! message that the mailbox holds already is left out, so that an import that was interrupted is
-//! simply run again.
+//! What a path is, is found by looking at it. Every message goes in byte for byte; only what a program
+//! has put around one is taken away: an mbox's From_ line and quotes ([`restante_store::mbox`]), the
+//! fields that Google Takeout and Thunderbird write before the header, the property list behind a message
+//! of Apple Mail's. What those say becomes marks: read, starred, archived, labels. A message that the
+//! mailbox holds already is left out and its marks are merged, so that an import that was interrupted
+//! is simply run again, and Takeout brings labels to what was fetched before.
 //!
 //! A message's received time is the date of its From_ line in an mbox, the time in its file's name
-//! in a Maildir, else its file's time of modification. Flags and folders of a Maildir have no
-//! counterpart here: every message of `cur` and `new` is taken, those to be deleted too, and
-//! Maildir++ folders beside them are named in the summary but not entered.
+//! in a Maildir, else its file's time of modification. Of our own exports, the file of marks beside
+//! ([`restante_store::marks`]) says both time and marks.
+//!
+//! Nothing is thrown away for a mark: what was in a trash elsewhere is taken in and labelled `trash`. Only
+//! what Thunderbird has deleted already, and not yet cut out of its file, is left out, and counted.
 
+mod annotations;
+mod emlx;
+mod labels;
 mod limits;
 mod look;
 mod sink;
+mod twins;
 mod walk;
+mod zipped;
 
 use std::fmt;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use restante_store::marks::Marks;
 use restante_store::mbox::Variant;
-use restante_store::{MailStore, MailboxId, StoreError};
+use restante_store::{MailStore, MailboxId, StoreError, UniqueId};
 
 use sink::{Halt, Sink};
 use walk::Walk;
@@ -35,6 +46,35 @@ pub struct Options {
     pub dialect: Variant,
     /// What the mailbox may hold, in octets as POP3 counts them; `None` = as much as there is.
     pub quota_octets: Option<u64>,
+    /// Only say what would be taken in: nothing is stored, nothing marked.
+    pub dry_run: bool,
+}
+
+/// A message that is in the mailbox now, and what its file says of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Marked {
+    /// The message.
+    pub id: UniqueId,
+    /// This import brought it; otherwise it was there, and the marks are to be added to what it has.
+    pub is_new: bool,
+    /// What is noted; never empty.
+    pub marks: Marks,
+}
+
+/// Takes the marks.
+pub trait Marker {
+    /// Keeps marks of messages that are durable by now. Told again for a message that is met again.
+    ///
+    /// # Errors
+    /// Why they cannot be kept; the import ends, and brings them once more when it is run again.
+    fn mark(&mut self, marked: &[Marked]) -> Result<(), String>;
+}
+
+/// Lets all marks go.
+impl Marker for () {
+    fn mark(&mut self, _: &[Marked]) -> Result<(), String> {
+        Ok(())
+    }
 }
 
 /// How far an import is; told after each message.
@@ -51,7 +91,7 @@ pub struct Progress<'a> {
 /// What an import did.
 #[derive(Debug, Default)]
 pub struct Summary {
-    /// Messages stored, durably.
+    /// Messages stored, durably; with [`Options::dry_run`] those that would be.
     pub imported: u64,
     /// Messages left out since the mailbox, or what was imported before, has the same bytes.
     pub already_there: u64,
@@ -61,8 +101,12 @@ pub struct Summary {
     pub failed: Vec<(PathBuf, SourceError)>,
     /// mbox files that did not begin with a From_ line; what stood before it was taken in as a message.
     pub headless: Vec<PathBuf>,
-    /// Maildir++ folders that were seen and not entered; each can be imported by its own path.
-    pub subfolders: Vec<PathBuf>,
+    /// Messages left out that Thunderbird had deleted and not yet cut out of its file.
+    pub expunged: u64,
+    /// Messages of Apple Mail's taken in without their attachments, which it keeps elsewhere.
+    pub partial: Vec<PathBuf>,
+    /// Messages, new or there already, of which something was noted.
+    pub marked: u64,
 }
 
 /// Why one file, or a folder's listing, was set aside.
@@ -78,8 +122,18 @@ pub enum SourceError {
     Empty,
     /// It is a link to a folder: those are not followed, for they may lead in a circle.
     LinkedFolder,
+    /// It is a link to a file outside of what is imported.
+    LinkedAway,
     /// It is a socket, a pipe or a device.
     NoFile,
+    /// It stands too deep in folders.
+    TooDeep,
+    /// A file in a zip that a password protects.
+    Encrypted,
+    /// A zip in a zip, or a zip that is not a file.
+    NestedZip,
+    /// A zip, or a file in it, that grows out of all proportion.
+    ZipBomb,
 }
 
 impl fmt::Display for SourceError {
@@ -91,7 +145,16 @@ impl fmt::Display for SourceError {
             }
             Self::Empty => "the file is empty",
             Self::LinkedFolder => "links to folders are not followed: import that folder by its path",
+            Self::LinkedAway => {
+                "it links to a file outside of what is imported: import that file by its path"
+            }
             Self::NoFile => "it is neither a file nor a folder",
+            Self::TooDeep => "it stands too deep in folders: import it by its path",
+            Self::Encrypted => "a password protects it: unpack it and import what was in it",
+            Self::NestedZip => "it is a zip that cannot be read where it is: unpack it and import what was in it",
+            Self::ZipBomb => {
+                "it grows to many times its size, which mail does not: unpack it yourself if you trust it"
+            }
         })
     }
 }
@@ -100,7 +163,7 @@ impl std::error::Error for SourceError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Io(error) => Some(error),
-            Self::NoMail | Self::Empty | Self::LinkedFolder | Self::NoFile => None,
+            _ => None,
         }
     }
 }
@@ -124,6 +187,13 @@ pub enum ImportError {
         /// Messages stored before, durably.
         imported: u64,
     },
+    /// The marks cannot be kept. The messages that were stored before are.
+    Marks {
+        /// What is said of it.
+        error: String,
+        /// Messages stored before, durably.
+        imported: u64,
+    },
     /// The next message would not fit into the mailbox. What was taken before is kept.
     OverQuota {
         /// Messages stored before, durably.
@@ -139,6 +209,10 @@ impl fmt::Display for ImportError {
                 f,
                 "{error}; {imported} messages were stored before that and will be left out when it is run again"
             ),
+            Self::Marks { error, imported } => write!(
+                f,
+                "cannot keep labels and marks: {error}; {imported} messages were stored before that, run it again for the rest"
+            ),
             Self::OverQuota { imported } => write!(
                 f,
                 "the mailbox's quota is used up; {imported} messages were stored before that and will be left out when it is run again"
@@ -152,14 +226,15 @@ impl std::error::Error for ImportError {
         match self {
             Self::Source(error) => Some(error),
             Self::Store { error, .. } => Some(error),
-            Self::OverQuota { .. } => None,
+            Self::Marks { .. } | Self::OverQuota { .. } => None,
         }
     }
 }
 
-/// Imports what `path` holds into a mailbox: a file with one message, an mbox file, a Maildir, a
-/// folder of such files and folders (in the order of their names, numbers as numbers; hidden ones
-/// are passed over), or with `-` the standard input. Blocks until all is durable.
+/// Imports what `path` holds into a mailbox: a file with one message, an mbox file, a zip, a Maildir with
+/// its folders, a profile of Thunderbird's, a folder of such files and folders (in the order of their
+/// names, numbers as numbers; hidden ones are passed over), or with `-` the standard input. Blocks
+/// until all is durable.
 ///
 /// # Errors
 /// See [`ImportError`]. A file that cannot be read is no error but in [`Summary::failed`].
@@ -168,20 +243,16 @@ pub fn import(
     mailbox: MailboxId,
     path: &Path,
     options: &Options,
+    marker: &mut dyn Marker,
     progress: &mut dyn FnMut(Progress<'_>),
 ) -> Result<Summary, ImportError> {
     if path == Path::new("-") {
-        return import_stream(
-            store,
-            mailbox,
-            &mut io::stdin().lock(),
-            path,
-            options,
-            progress,
-        );
+        let sink = Sink::new(store, mailbox, options, marker, progress);
+        return import_stream(sink, &mut io::stdin().lock(), path, options);
     }
     std::fs::metadata(path).map_err(ImportError::Source)?;
-    run(store, mailbox, options, progress, |walk| walk.path(path))
+    let sink = Sink::new(store, mailbox, options, marker, progress);
+    run(sink, options, |walk| walk.path(path))
 }
 
 /// Imports one message or an mbox from a stream that is read once; `name` stands for it in progress
@@ -189,44 +260,48 @@ pub fn import(
 ///
 /// # Errors
 /// As [`import`].
-pub fn import_stream(
+pub fn import_from(
     store: &dyn MailStore,
     mailbox: MailboxId,
     stream: &mut dyn Read,
     name: &Path,
     options: &Options,
-    progress: &mut dyn FnMut(Progress<'_>),
 ) -> Result<Summary, ImportError> {
-    run(store, mailbox, options, progress, |walk| {
+    let (mut marker, mut progress) = ((), |_: Progress<'_>| ());
+    let sink = Sink::new(store, mailbox, options, &mut marker, &mut progress);
+    import_stream(sink, stream, name, options)
+}
+
+fn import_stream(
+    sink: Sink<'_>,
+    stream: &mut dyn Read,
+    name: &Path,
+    options: &Options,
+) -> Result<Summary, ImportError> {
+    run(sink, options, |walk| {
         walk.stream(stream, name, unix_ms(SystemTime::now()))
     })
 }
 
 fn run(
-    store: &dyn MailStore,
-    mailbox: MailboxId,
+    sink: Sink<'_>,
     options: &Options,
-    progress: &mut dyn FnMut(Progress<'_>),
     read: impl FnOnce(&mut Walk<'_>) -> Result<(), Halt>,
 ) -> Result<Summary, ImportError> {
-    let sink = Sink::new(store, mailbox, options, progress);
     let mut walk = Walk::new(sink, options.dialect);
     let learned = walk.sink.learn().map_err(Halt::Store);
     let mut outcome = learned.and_then(|()| read(&mut walk));
     if matches!(outcome, Ok(()) | Err(Halt::OverQuota)) {
         // What fitted is kept.
-        outcome = walk.sink.flush().map_err(Halt::Store).and(outcome);
+        outcome = walk.sink.flush().and(outcome);
     }
     let summary = walk.sink.into_summary();
+    let imported = summary.imported;
     match outcome {
         Ok(()) => Ok(summary),
-        Err(Halt::Store(error)) => Err(ImportError::Store {
-            error,
-            imported: summary.imported,
-        }),
-        Err(Halt::OverQuota) => Err(ImportError::OverQuota {
-            imported: summary.imported,
-        }),
+        Err(Halt::Store(error)) => Err(ImportError::Store { error, imported }),
+        Err(Halt::Marks(error)) => Err(ImportError::Marks { error, imported }),
+        Err(Halt::OverQuota) => Err(ImportError::OverQuota { imported }),
     }
 }
 

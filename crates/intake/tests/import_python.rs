@@ -68,7 +68,7 @@ fn imported(path: &Path, dialect: Variant) -> Vec<Vec<u8>> {
         dialect,
         ..Options::default()
     };
-    let summary = import(&store, mailbox, path, &options, &mut |_| ()).unwrap();
+    let summary = import(&store, mailbox, path, &options, &mut (), &mut |_| ()).unwrap();
     assert!(summary.failed.is_empty(), "{:?}", summary.failed);
     let all = collect(&store, mailbox, ViewId::PLAIN).unwrap();
     all.into_iter().map(|(_, bytes)| bytes).collect()

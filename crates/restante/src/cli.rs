@@ -70,8 +70,10 @@ pub(crate) enum Command {
         #[arg(required = true)]
         ids: Vec<String>,
     },
-    /// Take in mbox files, Maildir folders and .eml files
+    /// Take in mail from files: mbox, Maildir, .eml, zip, Thunderbird, Google Takeout, Apple Mail
     Import(Import),
+    /// Write mail into an mbox, a Maildir, a folder or a zip of .eml files
+    Export(Export),
     /// Show users, accounts, sizes and the disk; exits 1 when something needs attention
     Status,
     /// Make the index anew from the packs; exits 65 when they hold less than they should
@@ -143,7 +145,7 @@ pub(crate) struct List {
 /// `restante import`
 #[derive(Debug, Args)]
 pub(crate) struct Import {
-    /// mbox files, Maildir folders, .eml files, folders of them; `-` for standard input
+    /// mbox files, Maildirs, .eml and .emlx files, zips and folders of them, a Thunderbird profile; `-` for standard input
     #[arg(required = true, value_name = "PATH")]
     pub(crate) paths: Vec<PathBuf>,
     /// Whose mailbox the mail goes into
@@ -152,6 +154,36 @@ pub(crate) struct Import {
     /// Store messages that are there already once more
     #[arg(long)]
     pub(crate) duplicates: bool,
+    /// Only say what would be taken in
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+/// `restante export`
+#[derive(Debug, Args)]
+pub(crate) struct Export {
+    /// Where to: a new place, or one that an export made, which then gets what it lacks. Of several mailboxes a folder
+    #[arg(value_name = "DEST")]
+    pub(crate) dest: PathBuf,
+    /// Only this mailbox
+    #[arg(long, value_name = "NAME")]
+    pub(crate) mailbox: Option<String>,
+    /// The form [default: what DEST ends in, .mbox or .zip]
+    #[arg(long, value_enum)]
+    pub(crate) format: Option<ExportFormat>,
+}
+
+/// The form of an export.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum ExportFormat {
+    /// One file, an mboxrd
+    Mbox,
+    /// A Maildir with flags
+    Maildir,
+    /// A folder with a file for each message
+    Eml,
+    /// A zip of such files
+    Zip,
 }
 
 /// `restante config …`

@@ -2,8 +2,10 @@
 
 pub(crate) mod about;
 pub(crate) mod account;
+mod bar;
 mod dns;
 pub(crate) mod doctor;
+pub(crate) mod export;
 pub(crate) mod fetch;
 pub(crate) mod import;
 pub(crate) mod mail;

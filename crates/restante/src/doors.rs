@@ -94,6 +94,7 @@ fn import(path: String, global: &Global, out: &output::Output) -> Result<ExitCod
         paths: vec![PathBuf::from(path)],
         into,
         duplicates: false,
+        dry_run: false,
     };
     crate::run_command(Command::Import(import), global)
 }

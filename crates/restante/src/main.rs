@@ -82,6 +82,7 @@ fn run_command(command: Command, global: &Global) -> Result<ExitCode, Failure> {
         Command::Show { id } => commands::mail::show(&id, &config, &out),
         Command::Undelete { ids } => commands::mail::undelete(&ids, &config, &out),
         Command::Import(import) => commands::import::run(&import, &config, &out),
+        Command::Export(export) => commands::export::run(&export, &config, &out),
         Command::Status => commands::status::run(&config, &out),
         Command::Rebuild { accept_missing } => {
             commands::rebuild::run(accept_missing, &config, &out)

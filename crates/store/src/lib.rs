@@ -13,6 +13,7 @@ mod error;
 mod id;
 pub mod limits;
 pub mod maildir;
+pub mod marks;
 pub mod mbox;
 mod traits;
 

@@ -65,3 +65,13 @@ pub const LEDGER_INLINE_ENTRIES: usize = 500;
 /// A view's opening is written down if the last one that was is so long ago, in milliseconds: clients
 /// that look every minute must not cost a sync each. So a view may be taken for unseen so much too early.
 pub const VIEW_USE_MS: u64 = 6 * 60 * 60 * 1000;
+
+/// Longest line of a file of marks: some thousand labels. The file is refused at a longer one.
+pub const MARKS_LINE_OCTETS: u64 = 1024 * 1024;
+
+/// Messages that a file of marks may name, since an import keeps some 150 octets of each in memory;
+/// the file is refused when it names more.
+pub const MARKS_MESSAGES: u64 = 4_000_000;
+
+/// How much of a Maildir's `dovecot-keywords` is read: 26 words are far less.
+pub const MAILDIR_KEYWORDS_OCTETS: u64 = 64 * 1024;

@@ -10,8 +10,10 @@ mod name;
 mod writer;
 
 use std::fs;
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+
+use crate::limits::MAILDIR_KEYWORDS_OCTETS;
 
 pub use name::{Flags, Name};
 pub use writer::{Draft, Writer, mark_of};
@@ -73,6 +75,29 @@ pub fn subfolders(folder: &Path) -> io::Result<Vec<PathBuf>> {
     }
     all.sort();
     Ok(all)
+}
+
+/// What Dovecot's keywords mean, from the file `dovecot-keywords` of a Maildir (`0 $label1`, a line
+/// each): the word for letter `a` first. Empty when there is no such file.
+///
+/// # Errors
+/// The file cannot be read.
+pub fn keywords(folder: &Path) -> io::Result<Vec<String>> {
+    let mut text = Vec::new();
+    match fs::File::open(folder.join("dovecot-keywords")) {
+        Ok(file) => file.take(MAILDIR_KEYWORDS_OCTETS).read_to_end(&mut text)?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let mut words = vec![String::new(); 26];
+    for line in String::from_utf8_lossy(&text).lines() {
+        if let Some((number, word)) = line.split_once(' ')
+            && let Some(place) = number.parse().ok().and_then(|at: usize| words.get_mut(at))
+        {
+            word.trim().clone_into(place);
+        }
+    }
+    Ok(words)
 }
 
 #[cfg(test)]
@@ -178,6 +203,41 @@ mod tests {
         assert_eq!(messages(folder.path()).unwrap().len(), 3);
         assert_eq!(fs::read_dir(folder.path().join("tmp")).unwrap().count(), 0);
         assert_eq!(mark_of("1.M2P3Q4R5_I12.example,S=3"), None);
+    }
+
+    #[test]
+    fn flags_and_keywords_are_written_and_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let writer = Writer::create(folder.path()).unwrap();
+        let flags = Flags {
+            flagged: true,
+            seen: true,
+            ..Flags::default()
+        };
+        let mut draft = writer.draft(5_000, Some("a1")).unwrap();
+        draft.flag(flags);
+        let shown = writer.draft(6_000, None).unwrap();
+        for file in writer.deliver_all(vec![draft, shown]) {
+            file.unwrap();
+        }
+        let all = messages(folder.path()).unwrap();
+        assert!(!all[0].is_new && all[0].name.flags == flags);
+        assert_eq!(
+            mark_of(all[0].path.file_name().unwrap().to_str().unwrap()),
+            Some("a1")
+        );
+        assert!(all[1].is_new && all[1].name.flags == Flags::default());
+        assert_eq!(keywords(folder.path()).unwrap(), Vec::<String>::new());
+        fs::write(
+            folder.path().join("dovecot-keywords"),
+            "0 $label1\n99 x\n2 ann bee\n",
+        )
+        .unwrap();
+        let words = keywords(folder.path()).unwrap();
+        assert_eq!(
+            (&*words[0], &*words[1], &*words[2]),
+            ("$label1", "", "ann bee")
+        );
     }
 
     #[test]

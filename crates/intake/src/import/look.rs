@@ -4,6 +4,8 @@ use std::path::Path;
 
 use restante_store::mbox;
 
+use super::emlx;
+
 /// What a file is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -11,6 +13,10 @@ pub(super) enum Kind {
     Mbox,
     /// One message.
     Message,
+    /// A message of Apple Mail's.
+    Emlx,
+    /// A zip.
+    Zip,
     /// No mail, as far as can be seen.
     Other,
 }
@@ -59,11 +65,20 @@ fn is_header(text: &[u8]) -> bool {
 }
 
 /// Tells what a file is from its first 64 KiB, or all of it, and from its name: `.eml` says that it
-/// is a message where the octets say nothing.
+/// is a message where the octets say nothing, `.emlx` that a number on the first line is a length.
 pub(super) fn kind(head: &[u8], path: &Path) -> Kind {
-    let is_eml = path
-        .extension()
-        .is_some_and(|extension| extension.eq_ignore_ascii_case("eml"));
+    let is_named = |wanted| {
+        let extension = path.extension();
+        extension.is_some_and(|extension| extension.eq_ignore_ascii_case(wanted))
+    };
+    if is_named("emlx") && emlx::length(head).is_some() {
+        return Kind::Emlx;
+    }
+    // The first file's header, or the list of a zip without files.
+    if head.starts_with(b"PK\x03\x04") || head.starts_with(b"PK\x05\x06") {
+        return Kind::Zip;
+    }
+    let is_eml = is_named("eml") || is_named("emlx");
     // Some editors put a byte-order mark before the first field.
     let text = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head);
     if mbox::is_mbox(head) {
@@ -107,6 +122,10 @@ mod tests {
             ),
             ("to do:\nSubject\n", "notes", Kind::Other),
             ("\x7fELF", "a", Kind::Other),
+            ("7 \nTo: a\n\n", "1.emlx", Kind::Emlx),
+            ("7 \nTo: a\n\n", "1.txt", Kind::Other),
+            ("PK\x03\x04\x14", "mail.eml", Kind::Zip),
+            ("PK\x05\x06\0\0", "empty.zip", Kind::Zip),
         ] {
             assert_eq!(
                 kind(head.as_bytes(), Path::new(name)),

@@ -1,13 +1,13 @@
 //! `restante import`: mail that people have.
 
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use indicatif::{ProgressBar, ProgressStyle};
 use restante_intake::import::{self, ImportError, Options};
-use restante_store::MailStore;
+use restante_store::{MailStore, MailboxId};
 use serde_json::json;
 
+use super::bar::Bar;
 use super::{open_existing_directory, open_store, wait};
 use crate::cli::Import;
 use crate::config::Config;
@@ -15,7 +15,7 @@ use crate::failure::Failure;
 use crate::output::{self, Output};
 use crate::units;
 
-/// Runs `restante import`. Exits 65 when something could not be taken in.
+/// Runs `restante import`. Exits 1 when something could not be taken in.
 pub(crate) fn run(import: &Import, config: &Config, out: &Output) -> Result<ExitCode, Failure> {
     let directory = open_existing_directory(config)?;
     let user = match directory.find_user(&import.into)? {
@@ -28,26 +28,40 @@ pub(crate) fn run(import: &Import, config: &Config, out: &Output) -> Result<Exit
         }
     };
     let store = open_store(config, false)?;
-    let mailbox = wait(store.create_mailbox(&user.name))?;
-    let bar = progress_bar(out);
+    let mailbox = match import.dry_run {
+        false => wait(store.create_mailbox(&user.name))?,
+        // One that is not made yet holds nothing: any id of none does.
+        true => wait(store.find_mailbox(&user.name))?
+            .map_or(MailboxId::from_bytes([0; 16]), |found| found.id),
+    };
+    let mut bar = Bar::new(out);
     let started = Instant::now();
     let options = Options {
         duplicates: import.duplicates,
         quota_octets: user.quota_octets,
+        dry_run: import.dry_run,
         ..Options::default()
     };
+    let mut marker = ();
     let mut failed = 0;
     for path in &import.paths {
-        let summary = import::import(&*store, mailbox, path, &options, &mut |progress| {
-            bar.set_message(format!(
-                "{}, {}",
-                units::count(progress.messages, "message"),
-                units::show_octets(progress.octets)
-            ));
-        });
+        let summary = import::import(
+            &*store,
+            mailbox,
+            path,
+            &options,
+            &mut marker,
+            &mut |progress| {
+                bar.set(&format!(
+                    "{}, {}",
+                    units::count(progress.messages, "message"),
+                    units::show_octets(progress.octets)
+                ));
+            },
+        );
         match summary {
             Ok(summary) => {
-                bar.suspend(|| report(out, path, &user.name, &summary))?;
+                bar.suspend(|| report(out, path, &user.name, import.dry_run, &summary))?;
                 failed += summary.failed.len();
             }
             // The path, not the store: the other paths may do better.
@@ -61,35 +75,25 @@ pub(crate) fn run(import: &Import, config: &Config, out: &Output) -> Result<Exit
             Err(error) => return Err(Failure::Io(format!("{}: {error}", path.display()))),
         }
     }
-    bar.finish_and_clear();
+    bar.clear();
     out.people(&format!(
         "Done in {:.1} s.",
         started.elapsed().as_secs_f64()
     ))?;
     if failed > 0 {
-        return Err(Failure::Data(format!(
+        output::note(&format!(
             "{failed} could not be taken in, the rest is; mend what is said above and run it again: what is there already is not stored twice"
-        )));
+        ));
+        return Ok(ExitCode::from(1));
     }
     Ok(ExitCode::SUCCESS)
-}
-
-fn progress_bar(out: &Output) -> ProgressBar {
-    if out.json() || !output::on_terminal() {
-        return ProgressBar::hidden();
-    }
-    let bar = ProgressBar::new_spinner();
-    if let Ok(style) = ProgressStyle::with_template("{spinner} {elapsed} {msg}") {
-        bar.set_style(style);
-    }
-    bar.enable_steady_tick(Duration::from_millis(100));
-    bar
 }
 
 fn report(
     out: &Output,
     path: &std::path::Path,
     name: &str,
+    dry_run: bool,
     summary: &import::Summary,
 ) -> Result<(), Failure> {
     let failed: Vec<_> = summary
@@ -100,14 +104,24 @@ fn report(
     out.line(
         &json!({
             "path": path, "mailbox": name, "imported": summary.imported,
-            "already_there": summary.already_there, "failed": failed,
-            "headless": summary.headless, "subfolders": summary.subfolders,
+            "already_there": summary.already_there, "marked": summary.marked,
+            "expunged": summary.expunged, "failed": failed, "headless": summary.headless,
+            "partial": summary.partial, "dry_run": dry_run,
         }),
         &format!(
-            "{}: {} taken in; {} there already",
+            "{}: {} {}; {} there already{}",
             path.display(),
             units::count(summary.imported, "message"),
-            summary.already_there
+            if dry_run {
+                "would be taken in"
+            } else {
+                "taken in"
+            },
+            summary.already_there,
+            match summary.expunged {
+                0 => String::new(),
+                expunged => format!("; {expunged} left out that Thunderbird had deleted"),
+            }
         ),
     )?;
     for path in &summary.headless {
@@ -116,9 +130,9 @@ fn report(
             path.display()
         ));
     }
-    for path in &summary.subfolders {
+    for path in &summary.partial {
         output::note(&format!(
-            "not looked into: {}; name it to import it too",
+            "{}: taken in without its attachments, which Apple Mail keeps elsewhere; save the message from Mail to have it whole",
             path.display()
         ));
     }

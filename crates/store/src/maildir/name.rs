@@ -17,6 +17,24 @@ pub struct Flags {
     pub trashed: bool,
 }
 
+impl Flags {
+    /// The letters, in the order that they must have.
+    pub fn letters(self) -> String {
+        [
+            (self.draft, 'D'),
+            (self.flagged, 'F'),
+            (self.passed, 'P'),
+            (self.replied, 'R'),
+            (self.seen, 'S'),
+            (self.trashed, 'T'),
+        ]
+        .iter()
+        .filter(|(is_set, _)| *is_set)
+        .map(|(_, letter)| letter)
+        .collect()
+    }
+}
+
 /// What a file's name says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Name {
@@ -25,6 +43,9 @@ pub struct Name {
     pub unix_ms: Option<u64>,
     /// How it is flagged.
     pub flags: Flags,
+    /// Dovecot's keywords: bit 0 for the letter `a`, bit 25 for `z`. What they mean is in a file of
+    /// its own ([`super::keywords`]).
+    pub keywords: u32,
     micros: u64,
 }
 
@@ -32,7 +53,7 @@ impl Name {
     /// Reads a file's name, without folders. Any name can be read: one that says nothing has no time
     /// and no flags.
     pub fn parse(name: &str) -> Self {
-        let (unique, flags) = split_info(name);
+        let (unique, flags, keywords) = split_info(name);
         let mut parts = unique.split('.');
         let seconds = parts.next().and_then(leading_number);
         let micros = parts
@@ -49,6 +70,7 @@ impl Name {
             unix_ms: seconds
                 .map(|seconds| seconds.saturating_mul(1000).saturating_add(micros / 1000)),
             flags,
+            keywords,
             micros: micros % 1000,
         }
     }
@@ -60,16 +82,16 @@ impl Name {
 }
 
 /// Parts the unique name from the flags.
-fn split_info(name: &str) -> (&str, Flags) {
+fn split_info(name: &str) -> (&str, Flags, u32) {
     let info = [":2,", ";2,", "!2,"]
         .into_iter()
         .filter_map(|mark| name.rfind(mark))
         .max();
     let Some(at) = info else {
-        return (name, Flags::default());
+        return (name, Flags::default(), 0);
     };
     let (unique, info) = name.split_at(at);
-    let mut flags = Flags::default();
+    let (mut flags, mut keywords) = (Flags::default(), 0);
     for letter in info[3..].chars() {
         match letter {
             'D' => flags.draft = true,
@@ -78,11 +100,11 @@ fn split_info(name: &str) -> (&str, Flags) {
             'R' => flags.replied = true,
             'S' => flags.seen = true,
             'T' => flags.trashed = true,
-            // Lower-case letters are keywords that Dovecot keeps in a file of its own.
+            'a'..='z' => keywords |= 1 << (u32::from(letter) - u32::from('a')),
             _ => {}
         }
     }
-    (unique, flags)
+    (unique, flags, keywords)
 }
 
 /// The number that a text begins with, if it does and it fits.
@@ -123,28 +145,9 @@ mod tests {
         ] {
             let parsed = Name::parse(name);
             assert_eq!(parsed.unix_ms, unix_ms, "{name}");
-            let Flags {
-                draft,
-                flagged,
-                passed,
-                replied,
-                seen,
-                trashed,
-            } = parsed.flags;
-            let mut letters = String::new();
-            for (letter, is_set) in [
-                ('D', draft),
-                ('F', flagged),
-                ('P', passed),
-                ('R', replied),
-                ('S', seen),
-                ('T', trashed),
-            ] {
-                if is_set {
-                    letters.push(letter);
-                }
-            }
-            assert_eq!(letters, flags, "{name}");
+            assert_eq!(parsed.flags.letters(), flags, "{name}");
+            let ab = if name.ends_with("ab") { 3 } else { 0 };
+            assert_eq!(parsed.keywords, ab, "{name}");
         }
     }
 }

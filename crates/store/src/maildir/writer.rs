@@ -1,5 +1,6 @@
 //! Delivers into a Maildir, so that a message is there whole or not at all.
 
+use super::Flags;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -69,29 +70,40 @@ impl Writer {
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         let out = BufWriter::new(options.open(&path)?);
-        Ok(Draft { out, path, unique })
+        Ok(Draft {
+            out,
+            path,
+            unique,
+            flags: None,
+        })
     }
 
     /// Delivers drafts as [`deliver`](Self::deliver) does, each of them synced and `new` synced once
-    /// for all. One result for each.
+    /// for all, and `cur` likewise if some are flagged. One result for each.
     pub fn deliver_all(&self, drafts: Vec<Draft>) -> Vec<io::Result<PathBuf>> {
         // All of them are synced before any has its name in `new`: the first sync carries what the
         // file system has gathered, and those after it find little left to do.
         let synced: Vec<_> = drafts.into_iter().map(Draft::sync).collect();
-        let new = self.folder.join("new");
+        let parts = [self.folder.join("new"), self.folder.join("cur")];
+        let [new, cur] = &parts;
+        let mut used = [false, false];
         let moved: Vec<_> = synced
             .into_iter()
             .map(|draft| {
                 let (draft, octets) = draft?;
-                let file = new.join(format!("{},S={octets}", draft.unique));
+                let name = format!("{},S={octets}", draft.unique);
+                // What no program has shown is in `new`, and has no flags.
+                let file = match draft.flags {
+                    None => new.join(name),
+                    Some(flags) => cur.join(format!("{name}{INFO}{}", flags.letters())),
+                };
                 fs::rename(&draft.path, &file)?;
+                used[usize::from(draft.flags.is_some())] = true;
                 Ok(file)
             })
             .collect();
-        if moved.iter().all(Result::is_err) {
-            return moved;
-        }
-        match sync_folder(&new) {
+        let mut folders = parts.iter().zip(used).filter(|(_, is_used)| *is_used);
+        match folders.try_for_each(|(folder, _)| sync_folder(folder)) {
             Ok(()) => moved,
             Err(error) => moved
                 .into_iter()
@@ -115,9 +127,15 @@ pub struct Draft {
     out: BufWriter<File>,
     path: PathBuf,
     unique: String,
+    flags: Option<Flags>,
 }
 
 impl Draft {
+    /// Delivers it into `cur`, flagged so, rather than into `new`.
+    pub fn flag(&mut self, flags: Flags) {
+        self.flags = Some(flags);
+    }
+
     /// Syncs it; returns its octets.
     fn sync(mut self) -> io::Result<(Self, u64)> {
         self.out.flush()?;
@@ -153,6 +171,9 @@ pub fn mark_of(name: &str) -> Option<&str> {
     let (mark, rest) = behind.split_at(end);
     rest.starts_with(".restante").then_some(mark)
 }
+
+/// What stands before flags. A file system that allows no colon has programs that write this instead.
+const INFO: &str = if cfg!(windows) { ";2," } else { ":2," };
 
 /// What stands before a mark. No other part of a name that we make holds it.
 const MARK: &str = "_I";
