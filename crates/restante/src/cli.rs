@@ -74,6 +74,9 @@ pub(crate) enum Command {
     Import(Import),
     /// Write mail into an mbox, a Maildir, a folder or a zip of .eml files
     Export(Export),
+    /// For those who send newsletters
+    #[command(subcommand)]
+    Newsletter(Newsletter),
     /// Show users, accounts, sizes and the disk; exits 1 when something needs attention
     Status,
     /// Make the index anew from the packs; exits 65 when they hold less than they should
@@ -157,6 +160,17 @@ pub(crate) struct Import {
     /// Only say what would be taken in
     #[arg(long)]
     pub(crate) dry_run: bool,
+}
+
+/// `restante newsletter …`
+#[derive(Debug, Subcommand)]
+pub(crate) enum Newsletter {
+    /// Say how a newsletter will look and behave for a reader who downloads mail; exits 1 when something is to mend
+    Check {
+        /// The newsletter as a message, best one that has arrived; `-` for standard input
+        #[arg(value_name = "FILE.eml")]
+        file: PathBuf,
+    },
 }
 
 /// `restante export`

@@ -9,6 +9,7 @@ pub(crate) mod export;
 pub(crate) mod fetch;
 pub(crate) mod import;
 pub(crate) mod mail;
+pub(crate) mod newsletter;
 pub(crate) mod rebuild;
 pub(crate) mod status;
 pub(crate) mod takeover;

@@ -67,6 +67,11 @@ fn run_command(command: Command, global: &Global) -> Result<ExitCode, Failure> {
     match &command {
         Command::Completions { shell } => return commands::about::completions(*shell),
         Command::Man { command } => return commands::about::man(command.as_deref()),
+        // It needs no mail and no configuration: who sends newsletters may have neither.
+        Command::Newsletter(command) => {
+            let out = output::Output::new(global.json, global.verbose > 0);
+            return commands::newsletter::run(command, &out);
+        }
         _ => {}
     }
     let config = configuration(global)?;
@@ -88,6 +93,8 @@ fn run_command(command: Command, global: &Global) -> Result<ExitCode, Failure> {
             commands::rebuild::run(accept_missing, &config, &out)
         }
         Command::Config(command) => commands::about::config(&command, &config, &out),
-        Command::Completions { .. } | Command::Man { .. } => Ok(ExitCode::SUCCESS),
+        Command::Completions { .. } | Command::Man { .. } | Command::Newsletter(_) => {
+            Ok(ExitCode::SUCCESS)
+        }
     }
 }
