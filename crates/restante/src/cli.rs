@@ -182,6 +182,9 @@ pub(crate) struct Export {
     /// Only this mailbox
     #[arg(long, value_name = "NAME")]
     pub(crate) mailbox: Option<String>,
+    /// Only what this finds, such as `from:ada before:2020`
+    #[arg(long)]
+    pub(crate) query: Option<String>,
     /// The form [default: what DEST ends in, .mbox or .zip]
     #[arg(long, value_enum)]
     pub(crate) format: Option<ExportFormat>,

@@ -9,6 +9,7 @@ pub(crate) mod export;
 pub(crate) mod fetch;
 pub(crate) mod import;
 pub(crate) mod mail;
+mod marks;
 pub(crate) mod newsletter;
 pub(crate) mod rebuild;
 pub(crate) mod status;
@@ -18,6 +19,7 @@ pub(crate) mod user;
 use std::sync::Arc;
 
 use pollster::block_on as wait;
+use restante_archive::{Archive, Options as ArchiveOptions};
 use restante_directory::{Directory, Options as DirectoryOptions};
 use restante_store::embedded::{EmbeddedStore, Options as StoreOptions};
 use restante_store::{MailStore, MailboxInfo};
@@ -65,6 +67,13 @@ fn open_existing_store(config: &Config) -> Result<Arc<EmbeddedStore>, Failure> {
     let store = open_store(config, false)?;
     tell_reports(&store);
     Ok(store)
+}
+
+/// Opens what is known of the mail, beside the store.
+pub(crate) fn open_archive(config: &Config, store: Arc<dyn MailStore>) -> Result<Archive, Failure> {
+    let state = restante_directory::open_state(&config.data().join("state.db"))?;
+    let options = ArchiveOptions::default();
+    Archive::open(config.data(), state, store, options).map_err(Failure::from)
 }
 
 /// Whether something is at the path; not being allowed to look is an error, not an absence.

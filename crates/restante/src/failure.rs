@@ -5,6 +5,7 @@
 use std::fmt;
 use std::process::ExitCode;
 
+use restante_archive::ArchiveError;
 use restante_directory::DirectoryError;
 use restante_store::StoreError;
 
@@ -105,6 +106,18 @@ impl From<DirectoryError> for Failure {
             DirectoryError::Exists(_) => Self::Exists(what),
             DirectoryError::NotFound(_) => Self::NotThere(what),
             DirectoryError::ReadOnly(_) => Self::Usage(what),
+            _ => Self::Io(what),
+        }
+    }
+}
+
+impl From<ArchiveError> for Failure {
+    fn from(error: ArchiveError) -> Self {
+        let what = error.to_string();
+        match error {
+            ArchiveError::NotFound => Self::NotThere(what),
+            ArchiveError::Query(_) | ArchiveError::Invalid(_) => Self::Usage(what),
+            ArchiveError::Store(error) => error.into(),
             _ => Self::Io(what),
         }
     }

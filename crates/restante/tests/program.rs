@@ -69,6 +69,117 @@ fn mail_comes_in_is_listed_shown_and_counted() {
     assert_eq!(json_lines(&home.good(&["list", "--json"]))[0]["id"], id);
 }
 
+/// Bytes, time and marks of what an export holds, but for the unique-ids.
+fn marks_of(folder: &Path) -> Vec<serde_json::Value> {
+    let text = fs::read_to_string(folder.join("restante-marks.jsonl")).unwrap();
+    let mut lines = json_lines(&text);
+    lines.retain(|line| line.get("digest").is_some());
+    for line in &mut lines {
+        line.as_object_mut().unwrap().remove("id");
+    }
+    lines.sort_by_key(|line| line["digest"].to_string());
+    lines
+}
+
+#[test]
+fn labels_and_marks_come_in_and_go_out_with_the_mail() {
+    let home = Home::new();
+    home.add_user("ann");
+    let folder = home.path().join("Maildir");
+    for part in ["new", "cur", ".Lists/new", ".Lists/cur"] {
+        fs::create_dir_all(folder.join(part)).unwrap();
+    }
+    fs::write(folder.join("dovecot-keywords"), "0 Garden, 2nd\n").unwrap();
+    for (name, subject) in [
+        ("new/1300000000.M7.h", "new"),
+        ("cur/1300000001.1.h:2,FSa", "pears"),
+        (".Lists/cur/1300000002.1.h:2,S", "apples"),
+    ] {
+        let text = format!("From: a@example.org\nSubject: {subject}\n\nbody\n");
+        fs::write(folder.join(name), text).unwrap();
+    }
+    let folder = folder.to_str().unwrap();
+    let dry = json_lines(&home.good(&["--json", "import", folder, "--into", "ann", "--dry-run"]));
+    assert_eq!(
+        (&dry[0]["imported"], &dry[0]["dry_run"]),
+        (&3.into(), &true.into())
+    );
+    home.good(&["import", folder, "--into", "ann"]);
+    let path = |name: &str| home.path().join(name).to_str().unwrap().to_owned();
+    home.good(&["export", &path("eml"), "--format", "eml"]);
+    let marks = marks_of(&home.path().join("eml"));
+    let shown: Vec<_> = marks
+        .iter()
+        .map(|line| {
+            (
+                line["read"] == true,
+                line["starred"] == true,
+                line["labels"].to_string(),
+            )
+        })
+        .collect();
+    for expected in [
+        (false, false, "null".to_owned()),
+        (true, true, "[\"garden 2nd\"]".to_owned()),
+        (true, false, "[\"lists\"]".to_owned()),
+    ] {
+        assert!(shown.contains(&expected), "{shown:?}");
+    }
+    for (name, form) in [("a.mbox", "mbox"), ("a.zip", "zip"), ("dir", "maildir")] {
+        home.good(&["export", &path(name), "--format", form]);
+        let other = Home::new();
+        other.add_user("bob");
+        other.good(&["import", &path(name), "--into", "bob"]);
+        let back = other.path().join("back");
+        other.good(&["export", back.to_str().unwrap(), "--format", "eml"]);
+        assert_eq!(marks_of(&back), marks, "{name}");
+    }
+    let some = path("some");
+    home.good(&[
+        "export",
+        &some,
+        "--format",
+        "eml",
+        "--query",
+        "subject:pears OR label:lists",
+    ]);
+    assert_eq!(marks_of(Path::new(&some)).len(), 2);
+    for (words, code, says) in [
+        (
+            &["export", &path("x"), "--format", "eml", "--query", "from:("][..],
+            64,
+            "(",
+        ),
+        (&["export", &path("x")], 64, "--format"),
+        (&["export", &path("a.zip")], 73, "there already"),
+    ] {
+        let output = home.run(words);
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{words:?}: {told}");
+        assert!(told.contains(says), "{words:?}: {told}");
+    }
+}
+
+#[test]
+fn a_newsletter_is_checked() {
+    let home = Home::new();
+    let file = home.path().join("n.eml");
+    fs::write(&file, "From: a@example.org\nSubject: n\n\nHello\n").unwrap();
+    let found = home.run(&["--json", "newsletter", "check", file.to_str().unwrap()]);
+    assert_eq!(found.status.code(), Some(1), "{found:?}");
+    let found = json_lines(&String::from_utf8(found.stdout).unwrap());
+    let codes: Vec<_> = found
+        .iter()
+        .map(|line| line["code"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        codes,
+        ["dkim", "date", "message-id", "list-id", "list-unsubscribe"]
+    );
+    let told = home.tell(&["newsletter", "check", "-"], "no message");
+    assert_eq!(told.status.code(), Some(65), "{told:?}");
+}
+
 #[test]
 fn users_come_change_and_go_and_their_mail_stays_unless_erased() {
     let home = Home::new();

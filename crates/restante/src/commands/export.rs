@@ -1,15 +1,16 @@
 //! `restante export`: mail into files that any program reads.
 
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use restante_access::export::{self, ExportError, Selection};
-use restante_store::marks::Marks;
-use restante_store::{MailStore, MailboxInfo};
+use restante_archive::{Archive, ArchiveError, Page, Query, Scope};
+use restante_store::{MailStore, MailboxInfo, UniqueId};
 use serde_json::json;
 
 use super::bar::Bar;
-use super::{find_mailbox, open_existing_store, wait};
+use super::{find_mailbox, marks, open_archive, open_existing_store, wait};
 use crate::cli::{Export, ExportFormat};
 use crate::config::Config;
 use crate::failure::Failure;
@@ -24,6 +25,11 @@ pub(crate) fn run(export: &Export, config: &Config, out: &Output) -> Result<Exit
         Some(name) => vec![find_mailbox(&*store, name)?],
         None => wait(store.mailboxes())?,
     };
+    let archive = open_archive(config, store.clone())?;
+    let query = match &export.query {
+        Some(text) => Some(indexed_query(&archive, text, &mailboxes)?),
+        None => None,
+    };
     let mut failed = 0;
     let mut bar = Bar::new(out);
     for mailbox in &mailboxes {
@@ -31,12 +37,21 @@ pub(crate) fn run(export: &Export, config: &Config, out: &Output) -> Result<Exit
             1 => export.dest.clone(),
             _ => within(&export.dest, &mailbox.name, format),
         };
+        let scope = Scope::of([mailbox.id]);
+        let found = match &query {
+            Some(query) => Some(found(&archive, &scope, query)?),
+            None => None,
+        };
+        let selection = match &found {
+            Some(ids) => Selection::Messages(ids),
+            None => Selection::Mailbox(mailbox.id),
+        };
         let exported = export::export(
             &*store,
-            Selection::Mailbox(mailbox.id),
+            selection,
             &dest,
             format,
-            &mut |ids| Ok(vec![Marks::default(); ids.len()]),
+            &mut |ids| marks::of(&archive, &scope, ids),
             &mut |progress| {
                 bar.set(&format!(
                     "{}, {}",
@@ -51,6 +66,45 @@ pub(crate) fn run(export: &Export, config: &Config, out: &Output) -> Result<Exit
     }
     bar.clear();
     Ok(ExitCode::from(u8::from(failed > 0)))
+}
+
+/// Reads the query, and brings the index up to the mail, which the query is then asked of.
+fn indexed_query(
+    archive: &Archive,
+    text: &str,
+    mailboxes: &[MailboxInfo],
+) -> Result<Query, Failure> {
+    let query = Query::parse(text).map_err(ArchiveError::Query)?;
+    for mailbox in mailboxes {
+        archive.want(mailbox.id)?;
+    }
+    archive.catch_up(&mut |_| ControlFlow::Continue(()))?;
+    let unindexed = archive.status()?.unindexed;
+    match mailboxes.iter().find(|one| unindexed.contains(&one.name)) {
+        None => Ok(query),
+        Some(mailbox) => Err(Failure::Config(format!(
+            "the mailbox {} is not indexed, by its configuration: export it without --query",
+            mailbox.name
+        ))),
+    }
+}
+
+/// The messages that the query finds, in the mailbox's order.
+fn found(archive: &Archive, scope: &Scope, query: &Query) -> Result<Vec<UniqueId>, Failure> {
+    let mut page = Page {
+        limit: restante_archive::limits::PAGE,
+        ..Page::default()
+    };
+    let mut ids = Vec::new();
+    loop {
+        let results = archive.search(scope, query, &page)?;
+        ids.extend(results.entries.iter().map(|entry| entry.id));
+        page.after = results.next;
+        if page.after.is_none() {
+            ids.sort_unstable();
+            return Ok(ids);
+        }
+    }
 }
 
 /// The form asked for, or the one that the name says.

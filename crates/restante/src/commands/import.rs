@@ -8,7 +8,8 @@ use restante_store::{MailStore, MailboxId};
 use serde_json::json;
 
 use super::bar::Bar;
-use super::{open_existing_directory, open_store, wait};
+use super::marks::Keeper;
+use super::{open_archive, open_existing_directory, open_store, wait};
 use crate::cli::Import;
 use crate::config::Config;
 use crate::failure::Failure;
@@ -42,7 +43,8 @@ pub(crate) fn run(import: &Import, config: &Config, out: &Output) -> Result<Exit
         dry_run: import.dry_run,
         ..Options::default()
     };
-    let mut marker = ();
+    let archive = open_archive(config, store.clone())?;
+    let mut marker = Keeper::new(&archive, mailbox);
     let mut failed = 0;
     for path in &import.paths {
         let summary = import::import(
@@ -76,6 +78,12 @@ pub(crate) fn run(import: &Import, config: &Config, out: &Output) -> Result<Exit
         }
     }
     bar.clear();
+    if marker.overfull > 0 {
+        output::note(&format!(
+            "{} had more labels than are kept; they have the first ones",
+            units::count(marker.overfull, "message")
+        ));
+    }
     out.people(&format!(
         "Done in {:.1} s.",
         started.elapsed().as_secs_f64()

@@ -98,8 +98,13 @@ fn read(file: &Path) -> Result<Vec<u8>, Failure> {
 
 /// Looks at a message; `now` in seconds since 1970. Also says in a line what it is like.
 fn check(bytes: &[u8], now: i64) -> Result<(String, Findings), Failure> {
+    // Saved from an mbox, a message may still have its From_ line.
+    let is_from_line = bytes.starts_with(b"From ");
+    let line = bytes.iter().position(|octet| *octet == b'\n');
+    let start = line.filter(|_| is_from_line).map_or(0, |line| line + 1);
+    let bytes = &bytes[start..];
     let parsed = MessageParser::default().parse(bytes);
-    let Some(message) = parsed.filter(|message| !message.headers().is_empty()) else {
+    let Some(message) = parsed.filter(|_| restante_store::mbox::is_field(bytes)) else {
         return Err(Failure::Data(
             "this is no message: save the newsletter as .eml and name that file".to_owned(),
         ));

@@ -51,6 +51,8 @@ fn a_good_one_has_nothing_to_mend() {
     assert!(facts.contains("1 image from elsewhere; 1 link"), "{facts}");
     let plain = format!("{HEAD}Content-Type: text/plain\r\n\r\n{TEXT}\r\n");
     assert_eq!(codes(plain.as_bytes()), Vec::<&str>::new());
+    let saved = format!("From a@b Fri Nov 13 10:00:00 2026\r\n{plain}");
+    assert_eq!(codes(saved.as_bytes()), Vec::<&str>::new());
 }
 
 #[test]

@@ -1,0 +1,139 @@
+//! Marks between the archive and the files that mail comes from and goes to.
+
+use std::collections::BTreeMap;
+
+use restante_archive::{Archive, ArchiveError, MarkChange, Scope, limits};
+use restante_intake::import::{Marked, Marker};
+use restante_store::marks::Marks;
+use restante_store::{MailboxId, UniqueId};
+
+/// The label that files carry for what the archive has a mark for.
+const JUNK: &str = "junk";
+
+/// Keeps what an import brings.
+pub(crate) struct Keeper<'a> {
+    archive: &'a Archive,
+    scope: Scope,
+    /// Messages that have more labels than are kept.
+    pub(crate) overfull: u64,
+}
+
+impl<'a> Keeper<'a> {
+    /// For messages of one mailbox.
+    pub(crate) fn new(archive: &'a Archive, mailbox: MailboxId) -> Self {
+        Self {
+            archive,
+            scope: Scope::of([mailbox]),
+            overfull: 0,
+        }
+    }
+}
+
+impl Marker for Keeper<'_> {
+    fn mark(&mut self, marked: &[Marked]) -> Result<(), String> {
+        // One transaction for all that get the same.
+        let mut changes: BTreeMap<Key, Vec<UniqueId>> = BTreeMap::new();
+        for one in marked {
+            let key = key(&one.marks);
+            if key != Key::default() {
+                changes.entry(key).or_default().push(one.id);
+            }
+        }
+        for ((read, starred, archived, junk, labels), ids) in changes {
+            let set = |is_set: bool| is_set.then_some(true);
+            let change = MarkChange {
+                read: set(read),
+                starred: set(starred),
+                archived: set(archived),
+                junk: set(junk),
+                add: labels,
+                remove: Vec::new(),
+            };
+            match self.archive.mark(&self.scope, &ids, &change) {
+                Ok(()) => {}
+                // The labels are such as can be kept: there were too many, of some of these.
+                Err(ArchiveError::Invalid(_)) => self.overfull += ids.len() as u64,
+                Err(error) => return Err(error.to_string()),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Read, starred, archived, junk, labels. What a file does not say is not taken away.
+type Key = (bool, bool, bool, bool, Vec<String>);
+
+fn key(marks: &Marks) -> Key {
+    let junk = marks.labels.contains(JUNK);
+    let labels = marks.labels.iter().filter(|label| *label != JUNK);
+    let mut labels: Vec<_> = labels.filter_map(|label| kept(label)).collect();
+    labels.dedup();
+    labels.truncate(limits::LABELS);
+    (
+        marks.read == Some(true),
+        marks.starred,
+        marks.archived,
+        junk,
+        labels,
+    )
+}
+
+/// A label as the archive keeps one: what it does not allow becomes a space.
+fn kept(label: &str) -> Option<String> {
+    let lower = label.to_lowercase();
+    let allowed = |c: char| c.is_alphanumeric() || "-_./+ &".contains(c);
+    let text: String = lower
+        .chars()
+        .map(|c| if allowed(c) { c } else { ' ' })
+        .collect();
+    let words: Vec<_> = text.split_whitespace().collect();
+    let text: String = words
+        .join(" ")
+        .chars()
+        .take(limits::LABEL_CHARACTERS)
+        .collect();
+    let text = text.trim_end();
+    (!text.is_empty()).then(|| text.to_owned())
+}
+
+/// What the archive knows of messages, for an export.
+pub(crate) fn of(archive: &Archive, scope: &Scope, ids: &[UniqueId]) -> Result<Vec<Marks>, String> {
+    let marks = ids.iter().map(|id| match archive.marks(scope, *id) {
+        Ok(marks) => {
+            let mut labels: std::collections::BTreeSet<_> = marks.labels.into_iter().collect();
+            if marks.junk == Some(true) {
+                labels.insert(JUNK.to_owned());
+            }
+            Ok(Marks {
+                read: Some(marks.read),
+                starred: marks.starred,
+                archived: marks.archived,
+                labels,
+                thread: None,
+            })
+        }
+        // Gone while this ran: its bytes are, too, and it is passed over.
+        Err(ArchiveError::NotFound) => Ok(Marks::default()),
+        Err(error) => Err(error.to_string()),
+    });
+    marks.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_are_kept_as_the_archive_has_them() {
+        for (label, expected) in [
+            ("Lists/Rust", Some("lists/rust")),
+            ("a, \"b\"", Some("a b")),
+            ("  Größe ", Some("größe")),
+            ("\"!\"", None),
+        ] {
+            assert_eq!(kept(label).as_deref(), expected, "{label}");
+        }
+        let long = kept(&"ab ".repeat(100)).unwrap();
+        assert!(long.chars().count() <= limits::LABEL_CHARACTERS && !long.ends_with(' '));
+    }
+}
