@@ -47,6 +47,8 @@ pub struct Asker {
     pub peer: Option<IpAddr>,
     /// As what it is counted: see [`restante_net::Peer::counted_as`]; `None` for this machine.
     pub counted_as: Option<IpAddr>,
+    /// Whether it came over TLS.
+    pub tls: bool,
     /// Whether nobody on the way can read along: TLS, or this machine.
     pub private: bool,
 }
@@ -58,6 +60,7 @@ impl From<Client> for Asker {
         Self {
             peer: peer.ip,
             counted_as: peer.counted_as().filter(|_| !here),
+            tls: client.tls,
             private: client.tls || here,
         }
     }
@@ -98,10 +101,14 @@ impl Setup {
         let discovery = path.eq_ignore_ascii_case("/autodiscover/autodiscover.xml");
         match (request.method(), path) {
             (&Method::POST, _) if discovery => self.autodiscover(request.body()),
-            (&Method::GET, _) if discovery => self.redirect("/autodiscover/autodiscover.xml"),
+            // Outlook asks so in clear, to be sent to where it may POST.
+            (&Method::GET, _) if discovery && !asker.tls && self.has_https() => {
+                self.redirect("/autodiscover/autodiscover.xml")
+            }
+            _ if discovery => not_allowed("POST"),
             (&Method::POST, "/setup/profile") => self.profile_with_password(request, asker).await,
             (&Method::GET | &Method::HEAD, _) => self.get(request, asker),
-            _ if discovery || path == "/setup/profile" => not_allowed("GET, POST"),
+            _ if path == "/setup/profile" => not_allowed("GET, POST"),
             _ => not_allowed("GET, HEAD"),
         }
     }
@@ -249,6 +256,11 @@ impl Setup {
             Some(name) if !profile::is_device(&name) => Err(Refused::NoDevice),
             device => Ok(Some(Owner { address, device })),
         }
+    }
+
+    /// Whether clients are sent to HTTPS.
+    fn has_https(&self) -> bool {
+        self.settings.url.starts_with("https:")
     }
 
     /// To the place that clients should use.

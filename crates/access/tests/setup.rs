@@ -53,6 +53,7 @@ impl World {
             peer: Some(STRANGER),
             // As this machine is: what is asked here is not about the rate.
             counted_as: None,
+            tls: private,
             private,
         };
         self.setup.answer(&request, asker).await
@@ -162,7 +163,10 @@ async fn outlook_writes_the_path_as_it_likes_and_no_entity_is_expanded() {
             answer.headers()[header::CONTENT_TYPE],
             "text/xml; charset=utf-8"
         );
-        let elsewhere = world.get(path).await;
+        let there = world.get(path).await;
+        assert_eq!(there.status(), StatusCode::METHOD_NOT_ALLOWED);
+        let request = Request::builder().uri(path).body(Bytes::new()).unwrap();
+        let elsewhere = world.ask(request, false).await;
         assert_eq!(elsewhere.status(), StatusCode::FOUND);
         assert_eq!(
             elsewhere.headers()[header::LOCATION],
@@ -236,6 +240,7 @@ async fn a_flood_from_one_address_is_refused() {
         let asker = Asker {
             peer: Some(STRANGER),
             counted_as: Some(STRANGER),
+            tls: false,
             private: false,
         };
         let answer = world.setup.answer(&request, asker).await;
