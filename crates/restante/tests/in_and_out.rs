@@ -193,6 +193,62 @@ fn what_goes_out_comes_in_again() {
     }
 }
 
+/// Prints the messages of an mbox and of a Maildir, and the Maildir's flags.
+const READ: &str = r#"
+import mailbox, sys
+box = mailbox.mbox(sys.argv[1], create=False)
+for key in box.keys(): print("mbox", box.get_bytes(key).hex())
+folder = mailbox.Maildir(sys.argv[2], create=False, factory=None)
+for key in folder.keys():
+    octets = open(folder._path + "/" + folder._lookup(key), "rb").read()
+    print("maildir", octets.hex(), folder.get_message(key).get_flags())
+"#;
+
+#[test]
+fn python_reads_what_goes_out() {
+    let mut house = House::new();
+    let flags = |n: u64| (n % 2 == 0, n % 3 == 0);
+    for n in 0..6 {
+        let (read, starred) = flags(n);
+        let marks = Marks {
+            read: Some(read),
+            starred,
+            ..Marks::default()
+        };
+        house.deliver(&corpus::usual(n, 900), 1_310_126_914_000 + n, marks);
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let mbox = folder.path().join("out.mbox");
+    let maildir = folder.path().join("maildir");
+    house.export(&mbox, Format::Mbox).unwrap();
+    house.export(&maildir, Format::Maildir).unwrap();
+    let python = std::process::Command::new("python3")
+        .args(["-c", READ])
+        .args([&mbox, &maildir])
+        .output()
+        .expect("this test needs python3: apt install python3");
+    assert!(python.status.success(), "{python:?}");
+    let mut expected = Vec::new();
+    for n in 0..6 {
+        let (read, starred) = flags(n);
+        let octets = corpus::usual(n, 900);
+        let hex: String = octets.iter().map(|octet| format!("{octet:02x}")).collect();
+        let letters = [(starred, "F"), (read, "S")];
+        let letters = letters.iter().filter(|(is_set, _)| *is_set);
+        let letters: String = letters.map(|(_, letter)| *letter).collect();
+        expected.push(format!("mbox {hex}"));
+        expected.push(format!("maildir {hex} {letters}").trim_end().to_owned());
+    }
+    expected.sort();
+    let text = String::from_utf8(python.stdout).unwrap();
+    let mut found: Vec<_> = text
+        .lines()
+        .map(|line| line.trim_end().to_owned())
+        .collect();
+    found.sort();
+    assert_eq!(found, expected);
+}
+
 #[test]
 fn a_second_export_adds_what_is_new_and_nothing_else() {
     let mut house = House::new();
