@@ -27,6 +27,9 @@ pub const THROTTLED: Duration = Duration::from_secs(2);
 /// no hashing, and so no time.
 pub const REFUSED: Duration = Duration::from_secs(1);
 
+/// How far the login `recent:user` goes back unless somebody says otherwise, in milliseconds: 30 days.
+pub const RECENT_MS: u64 = 30 * 24 * 60 * 60 * 1000;
+
 /// Lines of throttled logins, and of sessions without a login, that one address (IPv6: one /64) may
 /// cause: one in this time, with the number of those that were left out.
 pub const NOTICE_INTERVAL: Duration = Duration::from_secs(5);

@@ -15,6 +15,7 @@ mod login;
 mod notices;
 mod record;
 mod retrieve;
+mod window;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,6 +41,8 @@ pub struct Options {
     pub danger_plaintext_login: bool,
     /// One session at a time in each mailbox; another gets `-ERR [IN-USE]`.
     pub exclusive: bool,
+    /// How many milliseconds the login `recent:user` goes back, by the user's name.
+    pub recent_ms: Arc<dyn Fn(&str) -> u64 + Send + Sync>,
     /// How long clients may take.
     pub timeouts: Timeouts,
 }
@@ -76,6 +79,7 @@ impl Default for Options {
             tls: None,
             danger_plaintext_login: false,
             exclusive: false,
+            recent_ms: Arc::new(|_| limits::RECENT_MS),
             timeouts: Timeouts::default(),
         }
     }

@@ -6,6 +6,7 @@
 //! user who does not exist.
 
 mod authenticate;
+mod devices;
 mod error;
 mod hashes;
 pub mod limits;
@@ -21,8 +22,10 @@ use std::sync::Arc;
 
 use restante_proto::Secret;
 
-pub use error::{AuthError, DirectoryError};
+pub use devices::{Device, Login, LoginDevice};
+pub use error::{AuthError, DirectoryError, LoginError};
 pub use names::checked as user_name;
+pub use names::checked_device as device_name;
 pub use password::generate_password;
 
 pub use state::open_state;
@@ -248,12 +251,23 @@ impl Directory {
                 .await?;
             return Ok(account.user);
         }
-        let hash = self
-            .stand_in(&name)
-            .map_err(|error| AuthError::Temporary(error.to_string()))?;
-        let checked = self.authenticator.check(&name, password, hash, peer).await;
+        Err(self.refuse(&name, password, peer).await)
+    }
+
+    /// Why nobody gets in under that name, in the time that a wrong password takes.
+    async fn refuse(
+        &self,
+        name: &str,
+        password: &Secret,
+        peer: Option<std::net::IpAddr>,
+    ) -> AuthError {
+        let hash = match self.stand_in(name) {
+            Ok(hash) => hash,
+            Err(error) => return AuthError::Temporary(error.to_string()),
+        };
+        let checked = self.authenticator.check(name, password, hash, peer).await;
         // Refused, even if the password should fit the stand-in.
-        Err(checked.err().unwrap_or(AuthError::Refused))
+        checked.err().unwrap_or(AuthError::Refused)
     }
 
     /// A hash that costs what a known user's would: where schemes are mixed, one of them, the same

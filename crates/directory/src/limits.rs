@@ -2,6 +2,23 @@
 
 use std::time::Duration;
 
+/// Devices of a user. Another is not made at a login, so that whoever has a password cannot fill the
+/// disk with views; those that are not used any more have to be removed first.
+pub const DEVICES_PER_USER: usize = 32;
+
+/// A device's name; a longer one cannot be made.
+pub const DEVICE_NAME_OCTETS: usize = 32;
+
+/// What is kept of a client's first words, and of its address; the rest is left out.
+pub const HELLO_OCTETS: usize = 64;
+
+/// A device's being seen is written down at most once in this time, unless it comes from elsewhere or
+/// speaks otherwise.
+pub const SEEN_INTERVAL: Duration = Duration::from_secs(60);
+
+/// How often it is looked whether another process has changed `state.db`, for sessions that run.
+pub const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+
 /// A user's name; a longer one cannot be made. An address has at most 254 octets (RFC 5321 §4.5.3.1).
 pub const NAME_OCTETS: usize = 254;
 

@@ -4,7 +4,7 @@
 //! receiving host decide, and people expect it.
 
 use crate::DirectoryError;
-use crate::limits::NAME_OCTETS;
+use crate::limits::{DEVICE_NAME_OCTETS, NAME_OCTETS};
 
 /// As names are compared.
 pub(crate) fn folded(name: &str) -> String {
@@ -33,6 +33,48 @@ pub fn checked(name: &str) -> Result<String, DirectoryError> {
         return Ok(name);
     };
     Err(DirectoryError::BadName(wrong.to_owned()))
+}
+
+/// A name that a device may have.
+pub fn checked_device(name: &str) -> Result<String, DirectoryError> {
+    let name = folded(name);
+    let wrong = if name.is_empty() {
+        "it is empty"
+    } else if name.len() > DEVICE_NAME_OCTETS {
+        "it is longer than 32 letters"
+    } else if !name
+        .bytes()
+        .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._-".contains(&b))
+        || name.starts_with('-')
+    {
+        "it has something else than the letters a to z, digits, dot, underscore and hyphen"
+    } else {
+        return Ok(name);
+    };
+    Err(DirectoryError::BadDevice(wrong.to_owned()))
+}
+
+/// ```abnf
+/// login  = user "+" device [ "@" domain ] / user "@" domain "+" device
+/// device = 1*32( ALPHA / DIGIT / "." / "_" / "-" )
+/// ```
+/// The user's part of a login that names a device, and the device.
+pub(crate) fn of_device(login: &str) -> Option<(String, String)> {
+    let login = folded(login);
+    let (base, device) = match login.rsplit_once('@') {
+        Some((local, domain)) => match domain.split_once('+') {
+            Some((domain, device)) => (format!("{local}@{domain}"), device),
+            None => {
+                let (base, device) = local.split_once('+')?;
+                (format!("{base}@{domain}"), device)
+            }
+        },
+        None => {
+            let (base, device) = login.split_once('+')?;
+            (base.to_owned(), device)
+        }
+    };
+    Some((base, checked_device(device).ok()?))
 }
 
 /// Local part and domain; `None` without a domain or with an empty side.
@@ -94,7 +136,7 @@ pub(crate) fn of_address(address: &str, domains: &[String]) -> Vec<String> {
 }
 
 /// Which users a login may be of, the likeliest first. A detail is not taken off: what stands
-/// behind `+` names a device, which is a later chapter's.
+/// behind `+` names a device, see [`of_device`].
 pub(crate) fn of_login(login: &str, domains: &[String]) -> Vec<String> {
     let login = folded(login);
     let mut names = vec![login.clone()];
@@ -146,6 +188,27 @@ mod tests {
             of_login("ann@elsewhere.net", &ours()),
             ["ann@elsewhere.net"]
         );
+    }
+
+    #[test]
+    fn a_login_may_name_a_device_before_or_behind_the_domain() {
+        let found = |login: &str| of_device(login);
+        let pair = |a: &str, b: &str| Some((a.to_owned(), b.to_owned()));
+        assert_eq!(found("Ann+Laptop"), pair("ann", "laptop"));
+        assert_eq!(found("ann+x@example.org"), pair("ann@example.org", "x"));
+        assert_eq!(found("ann@example.org+x"), pair("ann@example.org", "x"));
+        for login in [
+            "ann",
+            "ann+",
+            "ann+a b",
+            "ann+a+b",
+            "ann+-x",
+            "ann@example.org",
+        ] {
+            assert_eq!(found(login), None, "{login}");
+        }
+        let long = format!("ann+{}", "a".repeat(33));
+        assert_eq!(found(&long), None);
     }
 
     #[test]

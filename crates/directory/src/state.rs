@@ -6,10 +6,14 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, params};
 
+mod devices;
+
+pub(crate) use devices::DeviceRow;
+
 use crate::{Account, DirectoryError, User, UserSource};
 
 /// What this program writes; a newer file is refused.
-const FORMAT: i64 = 1;
+const FORMAT: i64 = 2;
 
 /// How long another process may hold the database.
 const BUSY: Duration = Duration::from_secs(10);
@@ -22,6 +26,32 @@ const SCHEMA: &str = "
         added_ms INTEGER NOT NULL
     ) STRICT, WITHOUT ROWID;
     PRAGMA user_version = 1;";
+
+/// What format 2 brought: devices, with what was last seen of them and where their windows stand, and
+/// what is set for a mailbox. A device's id is never used again, so that a session knows its own.
+const SCHEMA_2: &str = "
+    CREATE TABLE device (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        user TEXT NOT NULL,
+        name TEXT NOT NULL,
+        hash TEXT,
+        hint INTEGER,
+        added_ms INTEGER NOT NULL,
+        seen_ms INTEGER,
+        address TEXT,
+        hello TEXT,
+        window INTEGER,
+        floor TEXT,
+        collected TEXT,
+        UNIQUE (user, name)
+    ) STRICT;
+    CREATE TABLE setting (
+        user TEXT NOT NULL,
+        key TEXT NOT NULL,
+        value TEXT NOT NULL,
+        PRIMARY KEY (user, key)
+    ) STRICT, WITHOUT ROWID;
+    PRAGMA user_version = 2;";
 
 /// Opens `state.db` for whoever keeps tables in it: in WAL mode, synchronous=FULL, with a wait for
 /// other processes. Makes it, for its owner only, if it is not there. `user_version` stays the
@@ -78,6 +108,9 @@ fn known_format(shown: &str, connection: &Connection) -> Result<i64, DirectoryEr
 pub(crate) struct State {
     path: String,
     connection: Mutex<Connection>,
+    /// For what may be lost with the power: it waits for no sync.
+    pub(crate) light: Mutex<Connection>,
+    pub(crate) changes: devices::Changes,
 }
 
 impl State {
@@ -85,7 +118,11 @@ impl State {
         let state = Self {
             path: path.display().to_string(),
             connection: Mutex::new(open_state(path)?),
+            light: Mutex::new(open_state(path)?),
+            changes: devices::Changes::default(),
         };
+        let light = lock(&state.light).pragma_update(None, "synchronous", "NORMAL");
+        light.map_err(|error| broken(&state.path, &error))?;
         state.prepare()?;
         Ok(state)
     }
@@ -100,13 +137,14 @@ impl State {
         if format == 0 {
             change.execute_batch(SCHEMA).map_err(failed)?;
         }
+        if format < 2 {
+            change.execute_batch(SCHEMA_2).map_err(failed)?;
+        }
         change.commit().map_err(failed)
     }
 
     fn connection(&self) -> MutexGuard<'_, Connection> {
-        self.connection
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        lock(&self.connection)
     }
 
     pub(crate) fn find(&self, name: &str) -> Result<Option<Account>, DirectoryError> {
@@ -186,8 +224,18 @@ impl State {
     }
 
     pub(crate) fn remove(&self, name: &str) -> Result<(), DirectoryError> {
-        let statement = "DELETE FROM user WHERE name = ?1";
-        found(self.change(statement, params![name])?, name)
+        let mut connection = self.connection();
+        let mut removed = || -> rusqlite::Result<bool> {
+            let change = connection.transaction()?;
+            let there = change.execute("DELETE FROM user WHERE name = ?1", [name])? > 0;
+            change.execute("DELETE FROM device WHERE user = ?1", [name])?;
+            change.execute("DELETE FROM setting WHERE user = ?1", [name])?;
+            change.commit()?;
+            Ok(there)
+        };
+        let there = removed().map_err(|error| broken(&self.path, &error))?;
+        self.changes.own();
+        found(there, name)
     }
 
     fn change(
@@ -199,6 +247,10 @@ impl State {
         rows.map(|rows| rows > 0)
             .map_err(|error| broken(&self.path, &error))
     }
+}
+
+fn lock(connection: &Mutex<Connection>) -> MutexGuard<'_, Connection> {
+    connection.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// SQLite's integers are signed; a quota beyond them is as good as the largest.

@@ -61,3 +61,7 @@ const _: () = assert!(SASL_LINE_OCTETS < SKIPPED_LINE_OCTETS);
 const _: () = assert!(STATUS_LINE_OCTETS < OUTPUT_OCTETS);
 const _: () = assert!(REPLY_LINE_OCTETS < INPUT_OCTETS);
 const _: () = assert!(LISTING_LINE_OCTETS < INPUT_OCTETS);
+
+/// Commands of a client before its login that are remembered, to tell what client it is; further ones
+/// are not.
+pub const OPENING_COMMANDS: usize = 12;

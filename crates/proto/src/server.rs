@@ -15,10 +15,12 @@ mod authorization;
 mod capabilities;
 mod deletions;
 mod failure;
+mod opening;
 mod transaction;
 
 pub use deletions::Deletions;
 pub use failure::Failure;
+pub use opening::Opening;
 
 use crate::input::{Input, Taken};
 use crate::limits::{
@@ -198,6 +200,7 @@ pub struct Session {
     state: State,
     input: Input,
     settings: Settings,
+    opening: Opening,
     bad_commands: u8,
     /// Logins refused or not even checked. USER is a good command, so that the count of bad ones
     /// would start anew with each guess.
@@ -226,6 +229,7 @@ impl Session {
             state: State::Authorization(Authorization::default()),
             input: Input::default(),
             settings,
+            opening: Opening::default(),
             bad_commands: 0,
             failed_logins: 0,
         }
@@ -248,6 +252,11 @@ impl Session {
         }
     }
 
+    /// What the client has said before its login, on this connection or since it took TLS.
+    pub const fn opening(&self) -> Opening {
+        self.opening
+    }
+
     /// The messages marked as deleted; none outside TRANSACTION and UPDATE.
     pub fn deletions(&self) -> Option<&Deletions> {
         match &self.state {
@@ -268,7 +277,9 @@ impl Session {
                 return Effect::Flush;
             }
             let step = match std::mem::replace(&mut self.state, MOVING) {
-                State::Authorization(state) => state.step(&mut self.input, self.settings),
+                State::Authorization(state) => {
+                    state.step(&mut self.input, self.settings, &mut self.opening)
+                }
                 State::Transaction(state) => state.step(&mut self.input, listing, out),
                 state @ (State::Checking(_) | State::Update(_)) => {
                     self.state = state;

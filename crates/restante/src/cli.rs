@@ -1,11 +1,13 @@
 //! The command line: stable names that people and scripts rely on.
 
+mod device;
 mod fetch;
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+pub(crate) use device::{Device, UserSet};
 pub(crate) use fetch::{Account, AccountAdd, Doctor, Fetch, Remote, Secrets};
 
 /// Keeps your mail and hands it to every device by POP3.
@@ -124,6 +126,11 @@ pub(crate) enum User {
         #[arg(long)]
         password_stdin: bool,
     },
+    /// Set what becomes of a user's mail, or show it
+    Set(UserSet),
+    /// Devices that collect from a user's mailbox, each for itself
+    #[command(subcommand)]
+    Device(Device),
     /// Remove a login; its mail stays unless --erase is given
     Remove {
         /// The user

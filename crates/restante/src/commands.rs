@@ -3,6 +3,7 @@
 pub(crate) mod about;
 pub(crate) mod account;
 mod bar;
+pub(crate) mod device;
 mod dns;
 pub(crate) mod doctor;
 pub(crate) mod export;

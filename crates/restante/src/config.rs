@@ -6,6 +6,7 @@
 pub(crate) mod account;
 mod account_reader;
 pub(crate) mod edit;
+pub(crate) mod mailbox;
 mod mistakes;
 mod reader;
 mod resolve;
@@ -18,6 +19,7 @@ use std::path::PathBuf;
 use restante_net::Address;
 
 pub(crate) use account::Account;
+pub(crate) use mailbox::Mailbox;
 pub(crate) use mistakes::{ConfigError, Mistake};
 pub(crate) use resolve::{Origin, Overrides, load};
 pub(crate) use setup::Setup;
@@ -45,6 +47,7 @@ struct Typed {
     setup: setup::Typed,
     fetch_parallel: Option<u64>,
     stale_after_ms: Option<u64>,
+    mailboxes: Vec<Mailbox>,
     accounts: Vec<Account>,
 }
 
@@ -71,6 +74,7 @@ pub(crate) struct Config {
     setup: Option<Setup>,
     fetch_parallel: usize,
     stale_after_ms: u64,
+    mailboxes: Vec<Mailbox>,
     accounts: Vec<Account>,
 }
 
@@ -161,6 +165,10 @@ impl Config {
     /// How long an account may be without success before `status` complains, in milliseconds.
     pub(crate) fn stale_after_ms(&self) -> u64 {
         self.stale_after_ms
+    }
+    /// What the file says of mailboxes.
+    pub(crate) fn mailboxes(&self) -> &[Mailbox] {
+        &self.mailboxes
     }
     /// The accounts, by name.
     pub(crate) fn accounts(&self) -> &[Account] {

@@ -102,10 +102,12 @@ impl From<DirectoryError> for Failure {
     fn from(error: DirectoryError) -> Self {
         let what = error.to_string();
         match error {
-            DirectoryError::BadName(_) | DirectoryError::BadPassword(_) => Self::Data(what),
-            DirectoryError::Exists(_) => Self::Exists(what),
-            DirectoryError::NotFound(_) => Self::NotThere(what),
-            DirectoryError::ReadOnly(_) => Self::Usage(what),
+            DirectoryError::BadName(_)
+            | DirectoryError::BadPassword(_)
+            | DirectoryError::BadDevice(_) => Self::Data(what),
+            DirectoryError::Exists(_) | DirectoryError::DeviceExists(_) => Self::Exists(what),
+            DirectoryError::NotFound(_) | DirectoryError::NoDevice(_) => Self::NotThere(what),
+            DirectoryError::ReadOnly(_) | DirectoryError::TooManyDevices(_) => Self::Usage(what),
             _ => Self::Io(what),
         }
     }

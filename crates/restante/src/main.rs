@@ -8,6 +8,7 @@ mod doors;
 mod failure;
 mod jobs;
 mod logging;
+mod mailboxes;
 mod output;
 mod secrets;
 mod serve;

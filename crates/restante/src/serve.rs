@@ -21,9 +21,14 @@ use crate::commands::{open_directory, open_store};
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::jobs::{Jobs, Next};
+use crate::mailboxes::Policies;
 
 /// How often it is told what the store found: damage, an index that had to catch up.
 const REPORTS: Duration = Duration::from_secs(2);
+
+/// When mailboxes are first looked after, and how often then.
+const TEND_FIRST: Duration = Duration::from_secs(5);
+const TEND: Duration = Duration::from_secs(60 * 60);
 
 /// LMTP connections of a listener: MTAs keep few, and each may hold drafts.
 const LMTP_CONNECTIONS: usize = 256;
@@ -77,11 +82,16 @@ async fn serve(config: &Config, connections: usize) -> Result<ExitCode, Failure>
     }
     let (drainer, drain) = Drainer::new();
     let mut listeners = Listeners::new(config, connections, drain);
+    let policies = Arc::new(Policies::new(config, Arc::clone(&directory)));
+    let recent = Arc::clone(&policies);
+    let recent_ms: Arc<dyn Fn(&str) -> u64 + Send + Sync> =
+        Arc::new(move |name| recent.recent_ms(name));
     let pop3 = |implicit_tls| Pop3Options {
         implicit_tls,
         tls: Some(Arc::clone(&tls)),
         danger_plaintext_login: config.danger_plaintext_login(),
         exclusive: config.exclusive(),
+        recent_ms: Arc::clone(&recent_ms),
         ..Pop3Options::default()
     };
     let server = |implicit_tls| {
@@ -127,11 +137,19 @@ async fn serve(config: &Config, connections: usize) -> Result<ExitCode, Failure>
         std::future::ready(Next::In(REPORTS))
     });
     let store: Arc<dyn MailStore> = store;
+    let tended = (Arc::clone(&policies), Arc::clone(&store));
+    jobs.start(TEND_FIRST, move || {
+        let (policies, store) = tended.clone();
+        async move {
+            policies.tend(&*store).await;
+            Next::In(TEND)
+        }
+    });
     let mut fetches = Jobs::new();
     fetching::start(config, &store, &mut fetches)?;
     while matches!(signals.next().await, Asked::Reload) {
         reload(&certificates, &directory);
-        fetches = fetch_anew(config, &store, fetches).await;
+        fetches = fetch_anew(config, &store, &policies, fetches).await;
     }
     info!("stopping: sessions may finish what they do");
     drainer.start();
@@ -144,8 +162,13 @@ async fn serve(config: &Config, connections: usize) -> Result<ExitCode, Failure>
     Ok(ExitCode::SUCCESS)
 }
 
-/// Reads the accounts again; a file with mistakes changes nothing.
-async fn fetch_anew(config: &Config, store: &Arc<dyn MailStore>, fetches: Jobs) -> Jobs {
+/// Reads accounts and mailboxes again; a file with mistakes changes nothing.
+async fn fetch_anew(
+    config: &Config,
+    store: &Arc<dyn MailStore>,
+    policies: &Policies,
+    fetches: Jobs,
+) -> Jobs {
     let read = match config.read_again() {
         Ok(read) => read,
         Err(error) => {
@@ -153,6 +176,8 @@ async fn fetch_anew(config: &Config, store: &Arc<dyn MailStore>, fetches: Jobs) 
             return fetches;
         }
     };
+    policies.replace(&read);
+    policies.tend(&**store).await;
     fetches.finish(fetching::GRACE).await;
     let mut fetches = Jobs::new();
     match fetching::start(&read, store, &mut fetches) {

@@ -3,17 +3,19 @@
 
 #[path = "support/home.rs"]
 mod home;
+#[path = "support/served.rs"]
+mod served;
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
-use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::Output;
 use std::time::Duration;
 
 use home::Home;
 use restante_client::Server as Remote;
 use restante_intake::discover::{Answer, Net, Options as Discover, Origin, Srv, discover};
+use served::{free_port, serve, start};
 
 impl Home {
     fn run(&self, words: &[&str]) -> Output {
@@ -274,50 +276,6 @@ fn one_wrong_path_does_not_keep_the_others_out() {
     assert!(home.good(&["man", "user"]).contains("restante"));
 }
 
-/// A server that is ended when the test is.
-struct Server(Child);
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _gone = self.0.kill();
-        let _waited = self.0.wait();
-    }
-}
-
-/// Starts `serve` on ports that the system chooses; gives what it printed and where it listens.
-fn serve(home: &Home, config: &Path) -> (Server, u16) {
-    let port = free_port();
-    fs::write(
-        config,
-        format!("[pop3]\nlisten = [\"127.0.0.1:{port}\"]\ntls_listen = []\n[lmtp]\nlisten = []\n"),
-    )
-    .unwrap();
-    (start(home, config.to_str().unwrap(), port), port)
-}
-
-fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
-}
-
-/// Starts `serve` and waits until it listens.
-fn start(home: &Home, config: &str, port: u16) -> Server {
-    let server = Server(
-        home.command(&["--config", config, "serve"])
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap(),
-    );
-    for _ in 0..200 {
-        if TcpStream::connect(("127.0.0.1", port)).is_ok() {
-            return server;
-        }
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    panic!("serve does not listen");
-}
-
 fn dialogue(port: u16, lines: &[&str]) -> Vec<String> {
     let stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
     stream
@@ -346,7 +304,7 @@ fn a_deleted_message_comes_back_while_the_server_runs() {
     home.add_user("ann");
     let file = home.path().join("a.eml");
     fs::write(&file, "Subject: one\r\n\r\nbody\r\n").unwrap();
-    let (mut server, port) = serve(&home, &home.path().join("c.toml"));
+    let (server, port) = serve(&home, &home.path().join("c.toml"), "");
     // Another process stores; the server sees it at the next login.
     home.good(&["import", file.to_str().unwrap(), "--into", "ann"]);
     let answers = dialogue(
@@ -373,29 +331,11 @@ fn a_deleted_message_comes_back_while_the_server_runs() {
     assert!(old[2].starts_with("-ERR [AUTH]"), "{old:?}");
     let new = dialogue(port, &["USER ann", "PASS new"]);
     assert!(new[2].starts_with("+OK"), "{new:?}");
-    terminate(&mut server);
-    let mut log = String::new();
-    server
-        .0
-        .stderr
-        .take()
-        .unwrap()
-        .read_to_string(&mut log)
-        .unwrap();
+    let log = server.stop();
     assert!(
         !log.contains("secret word") && log.contains("stopped"),
         "{log}"
     );
-}
-
-#[cfg(unix)]
-fn terminate(server: &mut Server) {
-    let killed = Command::new("kill")
-        .arg(server.0.id().to_string())
-        .status()
-        .unwrap();
-    assert!(killed.success());
-    assert!(server.0.wait().unwrap().success());
 }
 
 /// What a domain with `[setup]` tells the world, for `discover` to ask.

@@ -4,16 +4,20 @@ use std::io;
 use std::sync::Arc;
 
 use restante_net::{Channel, Deadline, Drain, read_with, write_all};
-use restante_proto::server::{Closing, Credentials, Effect, Patience, Session, Settings, Totals};
+use restante_proto::server::{
+    Closing, Credentials, Effect, Failure, Patience, Session, Settings, Totals,
+};
 use restante_store::{DeletionSet, Listing, Maildrop, StoreError};
 use tokio::io::AsyncWriteExt as _;
 use tokio::time::{Instant, timeout};
 
+use super::login::{LoggedIn, OnDevice};
 use super::record::{End, Record};
 use super::{Entries, Pop3, failure, login};
 use crate::buffers;
 use crate::limits::{LINGER, LINGER_OCTETS};
 
+const REMOVED: &[u8] = b"-ERR [SYS/PERM] this device has been removed from the mailbox\r\n";
 const STOPPING: &[u8] = b"-ERR [SYS/TEMP] server is shutting down\r\n";
 
 /// A connection and the session on it. Lives in a box: each future that it passes through would
@@ -32,6 +36,8 @@ pub(super) struct Connection {
     /// When the last reply was sent.
     replied: Instant,
     pub(super) maildrop: Option<Box<dyn Maildrop>>,
+    /// In a box: most sessions have none.
+    pub(super) device: Option<Box<OnDevice>>,
     listing: Option<Arc<Listing>>,
 }
 
@@ -57,6 +63,7 @@ impl Connection {
             login_by: now + login,
             replied: now,
             maildrop: None,
+            device: None,
             listing: None,
         })
     }
@@ -80,6 +87,7 @@ impl Connection {
             login_by: old.login_by,
             replied: Instant::now(),
             maildrop: None,
+            device: None,
             listing: None,
         }))
     }
@@ -98,6 +106,9 @@ impl Connection {
                 Effect::NeedInput => {
                     self.flush(record).await?;
                     self.read().await?;
+                    if self.is_revoked() {
+                        return Err(self.turn_away(record).await);
+                    }
                 }
                 Effect::Flush => self.flush(record).await?,
                 Effect::StartTls => {
@@ -108,11 +119,17 @@ impl Connection {
                     Box::pin(self.authenticate(credentials, record)).await;
                 }
                 Effect::NeedListing => Box::pin(self.list(record)).await,
+                Effect::Body { .. } if self.is_revoked() => {
+                    return Err(self.turn_away(record).await);
+                }
                 Effect::Body { index, top } => {
                     Box::pin(self.retrieve(index, top, record)).await?;
                 }
                 Effect::CommitDeletions => Box::pin(self.commit(record)).await,
                 Effect::Close(why) => {
+                    if why == Closing::Quit {
+                        Box::pin(self.note_collected(&DeletionSet::default(), record)).await;
+                    }
                     // Who reads the last reply may log in again: the mailbox has to be free then.
                     self.close_maildrop();
                     self.flush(record).await?;
@@ -199,11 +216,19 @@ impl Connection {
     }
 
     async fn authenticate(&mut self, credentials: Credentials, record: &mut Record) {
-        let verdict = match login::log_in(&self.pop3, record, credentials).await {
-            Ok((user, maildrop)) => {
+        let opening = self.session.opening();
+        let verdict = match login::log_in(&self.pop3, record, credentials, opening).await {
+            Ok(LoggedIn {
+                user,
+                maildrop,
+                device,
+            }) => {
                 let totals = maildrop.totals();
                 record.user = Some(user);
+                record.device = device.as_ref().map(|device| device.login.name.clone());
+                record.shown = totals.count;
                 self.maildrop = Some(maildrop);
+                self.device = device.map(Box::new);
                 Ok(Totals {
                     count: totals.count,
                     octets: totals.octets,
@@ -239,7 +264,21 @@ impl Connection {
         for index in marked.iter() {
             set.insert(index);
         }
-        let done = match maildrop.commit_deletions(&set).await {
+        // Asked anew: nothing that a removed device wants is done.
+        let permitted = match &mut self.device {
+            Some(device) => self.pop3.directory.is_revoked(&mut device.login, true),
+            None => Ok(false),
+        };
+        let asked = match permitted {
+            Ok(false) => maildrop.commit_deletions(&set).await,
+            Ok(true) => {
+                self.session.committed(Err(Failure::Revoked), &mut self.out);
+                self.close_maildrop();
+                return;
+            }
+            Err(error) => Err(StoreError::Temporary(error.to_string())),
+        };
+        let done = match asked {
             Ok(()) => {
                 record.dele = set.len() as u64;
                 Ok(())
@@ -249,8 +288,52 @@ impl Connection {
                 Err(failure(&error))
             }
         };
+        if done.is_ok() {
+            self.note_collected(&set, record).await;
+        }
         self.session.committed(done, &mut self.out);
         self.close_maildrop();
+    }
+
+    /// Whether the session's device was removed. While that cannot be found out, reading goes on.
+    fn is_revoked(&mut self) -> bool {
+        let Some(device) = &mut self.device else {
+            return false;
+        };
+        let revoked = self.pop3.directory.is_revoked(&mut device.login, false);
+        revoked.unwrap_or(false)
+    }
+
+    async fn turn_away(&mut self, record: &mut Record) -> End {
+        self.out.extend_from_slice(REMOVED);
+        match self.flush(record).await {
+            Ok(()) => End::Revoked,
+            Err(end) => end,
+        }
+    }
+
+    /// At QUIT: moves the mark up to which a device in a window has collected.
+    async fn note_collected(&mut self, marked: &DeletionSet, record: &Record) {
+        let (Some(maildrop), Some(device)) = (&self.maildrop, &self.device) else {
+            return;
+        };
+        let Some(window) = device.window else {
+            return;
+        };
+        let has = |index: usize| {
+            device.retrieved.get(index).copied().unwrap_or(false) || marked.contains(index)
+        };
+        let noted = match maildrop.listing().await {
+            Ok(listing) => match window.progress(&listing, has) {
+                Some(upto) => login::move_window(&self.pop3, &device.login, None, Some(upto)).await,
+                None => Ok(()),
+            },
+            Err(error) => Err(error),
+        };
+        if let Err(error) = noted {
+            // The window stays where it is: the client is shown again what it has.
+            record.trouble("cannot note what a device has collected", &error);
+        }
     }
 
     /// Closes so that the last reply arrives.
@@ -267,7 +350,7 @@ impl Connection {
             }
             // Octets that nobody has read would make the kernel reset the connection, and the reply
             // would be lost with it.
-            End::Misbehaved => {
+            End::Misbehaved | End::Revoked => {
                 let _untold = timeout(LINGER, self.linger()).await;
             }
             _ => {}

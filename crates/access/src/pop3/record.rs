@@ -21,6 +21,8 @@ pub(super) enum End {
     Lost(io::Error),
     /// The client took too long.
     TimedOut,
+    /// The device was removed while its session ran.
+    Revoked,
     /// The server stops.
     Drained,
     /// The session was closed for what the client sent.
@@ -65,6 +67,7 @@ impl End {
             Self::Disconnected => "disconnected",
             Self::Lost(_) => "connection lost",
             Self::TimedOut => "timed out",
+            Self::Revoked => "device removed",
             Self::Drained => "server stops",
             Self::Misbehaved => "closed for bad commands",
             Self::Handshake(_) => "TLS handshake failed",
@@ -81,6 +84,10 @@ pub(super) struct Record {
     pub(super) peer: Peer,
     pub(super) tls: bool,
     pub(super) user: Option<String>,
+    /// The device, unless it is the plain login.
+    pub(super) device: Option<String>,
+    /// Messages that the maildrop has shown.
+    pub(super) shown: u64,
     /// Messages sent with RETR.
     pub(super) retr: u64,
     /// Messages sent in part with TOP.
@@ -102,6 +109,8 @@ impl Record {
             peer,
             tls: false,
             user: None,
+            device: None,
+            shown: 0,
             retr: 0,
             top: 0,
             octets: 0,
@@ -138,11 +147,13 @@ impl Drop for Record {
         tracing::info!(
             peer = %self.peer,
             user = self.user.as_deref().unwrap_or("-"),
+            device = self.device.as_deref(),
             tls = self.tls,
             retr = self.retr,
             top = self.top,
             octets = self.octets,
             dele = self.dele,
+            left = self.shown.saturating_sub(self.dele),
             outcome = self.end.name(),
             error = self.end.error().map(tracing::field::display),
             left_out = (left_out > 0).then_some(left_out),

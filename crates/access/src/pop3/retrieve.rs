@@ -42,7 +42,10 @@ impl Connection {
         match self.send_body(index, top, record).await {
             Ok(()) => {
                 match top {
-                    None => record.retr += 1,
+                    None => {
+                        record.retr += 1;
+                        self.note_retrieved(index);
+                    }
                     Some(_) => record.top += 1,
                 }
                 Ok(())
@@ -57,6 +60,18 @@ impl Connection {
                 self.session.body(Err(failure(&error)), &mut self.out);
                 Ok(())
             }
+        }
+    }
+
+    /// For a device in a window: whether all of it arrives is seen at QUIT.
+    fn note_retrieved(&mut self, index: usize) {
+        if let Some(device) = &mut self.device
+            && device.window.is_some()
+        {
+            if device.retrieved.len() <= index {
+                device.retrieved.resize(index + 1, false);
+            }
+            device.retrieved[index] = true;
         }
     }
 

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod devices;
 mod world;
 
 use std::time::Duration;

@@ -42,7 +42,7 @@ pub(crate) struct Server {
     mailbox: MailboxId,
     port: u16,
     running: JoinHandle<()>,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 impl Server {
@@ -63,12 +63,18 @@ impl Server {
             mailbox,
             port,
             running,
-            _folder: folder,
+            folder,
         }
     }
 
     pub(crate) fn deliver(&self, bytes: &[u8]) {
         deliver(&self.store, self.mailbox, bytes).unwrap();
+    }
+
+    /// The users as another process has them open.
+    pub(crate) fn directory(&self) -> Directory {
+        let path = self.folder.path().join("state.db");
+        Directory::open(&path, restante_directory::Options::default()).unwrap()
     }
 
     /// Messages in the mailbox.
@@ -99,6 +105,29 @@ impl Client {
         Self {
             stream: stream.unwrap(),
             pending: Vec::new(),
+        }
+    }
+
+    pub(crate) async fn log_in_as(server: &Server, login: &str) -> Self {
+        let mut client = Self::connect(server).await;
+        client.line().await;
+        client.ask(&format!("USER {login}")).await;
+        let reply = client.ask("PASS secret words").await;
+        assert!(reply.starts_with("+OK "), "{reply}");
+        client
+    }
+
+    /// The unique-ids that are listed.
+    pub(crate) async fn unique_ids(&mut self) -> Vec<String> {
+        let reply = self.ask("UIDL").await;
+        assert!(reply.starts_with("+OK "), "{reply}");
+        let mut ids = Vec::new();
+        loop {
+            let line = self.line().await;
+            match line.trim_end().split_once(' ') {
+                Some((_, id)) => ids.push(id.to_owned()),
+                None => return ids,
+            }
         }
     }
 

@@ -1,8 +1,8 @@
 //! RFC 1939 §4: the AUTHORIZATION state.
 
 use super::{
-    BYE, COMMAND_LIMIT, Closing, Credentials, Effect, Method, Outcome, Settings, State, Step,
-    take_command,
+    BYE, COMMAND_LIMIT, Closing, Credentials, Effect, Method, Opening, Outcome, Settings, State,
+    Step, take_command,
 };
 use crate::Secret;
 use crate::command::{Command, Fault, parse};
@@ -60,7 +60,12 @@ impl Authorization {
     }
 
     /// Handles one line.
-    pub(super) fn step(mut self, input: &mut Input, settings: Settings) -> Step {
+    pub(super) fn step(
+        mut self,
+        input: &mut Input,
+        settings: Settings,
+        opening: &mut Opening,
+    ) -> Step {
         let exchange = self.exchange.take();
         let limit = if exchange.is_some() {
             SASL_LINE_OCTETS
@@ -69,10 +74,14 @@ impl Authorization {
         };
         let step = match (take_command(input, limit), exchange) {
             (Ok(line), Some(exchange)) => self.progress(exchange.line(line)),
-            (Ok(line), None) => match parse(line) {
-                Ok(command) => self.command(command, settings),
-                Err(fault) => self.say(fault_outcome(fault)),
-            },
+            (Ok(line), None) => {
+                let parsed = parse(line);
+                opening.note(parsed.as_ref().ok());
+                match parsed {
+                    Ok(command) => self.command(command, settings),
+                    Err(fault) => self.say(fault_outcome(fault)),
+                }
+            }
             (Err(super::NoLine::Partial), exchange) => {
                 self.exchange = exchange;
                 return super::NoLine::Partial.step(State::Authorization(self));

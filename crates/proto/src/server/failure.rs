@@ -11,6 +11,8 @@ pub enum Failure {
     InUse,
     /// The message's bytes are gone.
     Gone,
+    /// The device that the session is of was removed meanwhile.
+    Revoked,
     /// A fault that may pass.
     Temporary,
     /// A fault that needs somebody to mend it.
@@ -47,6 +49,7 @@ impl Failure {
             (Self::Credentials, _) => "-ERR [AUTH] wrong user name or password",
             (Self::Throttled, _) => "-ERR [SYS/TEMP] too many failed logins, try again later",
             (Self::InUse, _) => "-ERR [IN-USE] another session has this maildrop open",
+            (Self::Revoked, _) => "-ERR [SYS/PERM] this device has been removed from the mailbox",
             (Self::Gone, Asked::Login | Asked::Listing) => {
                 "-ERR [SYS/TEMP] the maildrop has just been removed"
             }
@@ -87,7 +90,15 @@ mod tests {
     #[test]
     fn auth_stands_for_credentials_alone() {
         use Failure::*;
-        for failure in [Credentials, Throttled, InUse, Gone, Temporary, Permanent] {
+        for failure in [
+            Credentials,
+            Throttled,
+            InUse,
+            Gone,
+            Revoked,
+            Temporary,
+            Permanent,
+        ] {
             for asked in [Asked::Login, Asked::Listing, Asked::Body, Asked::Removal] {
                 let line = failure.status_line(asked);
                 assert!(line.starts_with("-ERR ") && line.len() <= 510, "{line}");

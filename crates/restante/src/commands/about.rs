@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::cli::{Cli, ConfigCommand};
 use crate::config::account::{OAuth, SecretFrom, Target, security_name, show_pin};
 use crate::config::setup::show_keep;
-use crate::config::{Account, Config, Setup};
+use crate::config::{Account, Config, Mailbox, Setup, mailbox};
 use crate::failure::Failure;
 use crate::output::{Output, finish};
 use crate::units;
@@ -117,6 +117,11 @@ fn show(config: &Config, file: Option<String>, out: &Output) -> Result<(), Failu
             "parallel": config.fetch_parallel(),
             "stale_after": units::exact_duration(config.stale_after_ms()),
         },
+        "mailbox": config
+            .mailboxes()
+            .iter()
+            .map(|said| (said.name.clone(), show_mailbox(said)))
+            .collect::<serde_json::Map<_, _>>(),
         "account": config
             .accounts()
             .iter()
@@ -160,6 +165,23 @@ fn show_setup(setup: &Setup) -> serde_json::Value {
         }
     }
     section
+}
+
+/// What the file says of a mailbox, as its section.
+fn show_mailbox(said: &Mailbox) -> serde_json::Value {
+    let mut section = serde_json::Map::new();
+    let mut say = |key: &str, value: Option<String>| {
+        if let Some(value) = value {
+            section.insert(key.to_owned(), json!(value));
+        }
+    };
+    let release = said.release.map(mailbox::release_name);
+    say("release", release.map(str::to_owned));
+    say("max_age", said.max_age.map(|term| term.to_string()));
+    let expiry = said.device_expiry.map(|term| term.to_string());
+    say("device_expiry", expiry);
+    say("recent", said.recent_ms.map(units::exact_duration));
+    section.into()
 }
 
 /// An account as its section in the file; a client secret stays where it is.

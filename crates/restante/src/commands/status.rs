@@ -5,7 +5,7 @@ mod accounts;
 use std::path::Path;
 use std::process::ExitCode;
 
-use restante_store::MailStore;
+use restante_store::{MailStore, ViewId, ViewInfo};
 use serde_json::json;
 
 use super::{open_directory, open_existing_store, wait};
@@ -82,6 +82,7 @@ fn of_mail(config: &Config, out: &Output) -> Result<bool, Failure> {
                     "octets": mailbox.totals.octets, "quota": quota}),
             &line,
         )?;
+        of_devices(&wait(store.views(mailbox.id))?, &mailbox.name, out)?;
     }
     if full {
         out.people(&format!(
@@ -97,6 +98,38 @@ fn of_mail(config: &Config, out: &Output) -> Result<bool, Failure> {
         ))?;
     }
     Ok(full)
+}
+
+/// What waits for each device, where there are some.
+fn of_devices(views: &[ViewInfo], mailbox: &str, out: &Output) -> Result<(), Failure> {
+    if views.iter().all(|view| view.id == ViewId::PLAIN) {
+        return Ok(());
+    }
+    for view in views {
+        let plain = view.id == ViewId::PLAIN;
+        let name = if plain { "(plain login)" } else { &view.name };
+        let used = view.used_ms.map_or(String::new(), |ms| {
+            format!("  last used {}", units::show_time(ms))
+        });
+        let lapsed = if view.lapsed {
+            ", holds nothing back"
+        } else {
+            ""
+        };
+        out.line(
+            &json!({
+                "mailbox": mailbox, "device": (!plain).then_some(&view.name),
+                "waiting": view.totals.count, "octets": view.totals.octets,
+                "last_used": view.used_ms.map(units::json_time), "holds_back": !view.lapsed,
+            }),
+            &format!(
+                "    {name:<22} {:>16}  {:>10}{used}{lapsed}",
+                units::count(view.totals.count, "message"),
+                units::show_octets(view.totals.octets),
+            ),
+        )?;
+    }
+    Ok(())
 }
 
 fn folder_octets(folder: &Path) -> Result<u64, Failure> {

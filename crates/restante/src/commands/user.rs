@@ -8,7 +8,7 @@ use restante_proto::Secret;
 use restante_store::MailStore;
 use serde_json::json;
 
-use super::{about, open_directory, open_existing_directory, open_existing_store, wait};
+use super::{about, device, open_directory, open_existing_directory, open_existing_store, wait};
 use crate::cli::User;
 use crate::config::Config;
 use crate::failure::Failure;
@@ -19,6 +19,11 @@ const PASSWORD_OCTETS_MAX: u64 = 1024;
 
 /// Runs `restante user …`.
 pub(crate) fn run(command: User, config: &Config, out: &Output) -> Result<ExitCode, Failure> {
+    match &command {
+        User::Set(set) => return device::settings(set, config, out),
+        User::Device(command) => return device::run(command, config, out),
+        _ => {}
+    }
     let directory = match command {
         User::Add { .. } => open_directory(config)?,
         _ => open_existing_directory(config)?,
@@ -42,6 +47,7 @@ pub(crate) fn run(command: User, config: &Config, out: &Output) -> Result<ExitCo
                 &format!("{name} has a new password."),
             )?;
         }
+        User::Set(_) | User::Device(_) => {}
         User::Remove { name, erase } => remove(&directory, &name, erase, config, out)?,
     }
     Ok(ExitCode::SUCCESS)

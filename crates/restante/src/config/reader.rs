@@ -3,7 +3,7 @@
 use toml::de::{DeTable, DeValue};
 
 use super::section::{Mistakes, Section};
-use super::{Mistake, Typed, account_reader, setup};
+use super::{Mistake, Typed, account_reader, mailbox, setup};
 use crate::units;
 
 /// Reads a whole file's text.
@@ -78,6 +78,9 @@ pub(super) fn read(text: &str) -> (Typed, Vec<Mistake>) {
     typed.fetch_parallel = fetch.count("parallel");
     typed.stale_after_ms = fetch.time("stale_after", "\"1 day\"");
     fetch.finish();
+    root.sections("mailbox", |section| {
+        typed.mailboxes.push(mailbox::read(section));
+    });
     root.sections("account", |section| {
         typed.accounts.extend(account_reader::read(section));
     });

@@ -141,6 +141,7 @@ fn resolve(typed: Typed, file: Option<PathBuf>, data: PathBuf) -> Config {
         reader_listen: typed.reader_listen,
         fetch_parallel: count(typed.fetch_parallel, 4),
         stale_after_ms: typed.stale_after_ms.unwrap_or(units::DAY_MS),
+        mailboxes: typed.mailboxes,
         accounts: typed.accounts,
     }
 }
