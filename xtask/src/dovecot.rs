@@ -12,7 +12,7 @@ use crate::program::{PASSWORD, certificate, hash_of};
 use crate::{Fallible, scratch};
 
 /// Debian's `nobody` and `nogroup`: whose mail it is. Dovecot serves no mail as root.
-const MAIL_OWNER: u32 = 65_534;
+pub(crate) const MAIL_OWNER: u32 = 65_534;
 
 /// A Dovecot; ended when dropped.
 pub(crate) struct Dovecot {
@@ -75,17 +75,36 @@ impl Dovecot {
             .replace("@LMTP@", &self.lmtp.to_string())
     }
 
-    /// Adds IMAP in clear to what it will serve, and says on which port.
-    pub(crate) fn with_imap(&self) -> Fallible<u16> {
-        let port = free_port()?;
+    /// Adds IMAP to what it will serve, and says on which ports: in clear, and over TLS.
+    pub(crate) fn with_imap(&self) -> Fallible<(u16, u16)> {
+        let (port, tls) = (free_port()?, free_port()?);
         let path = self.path("dovecot.conf");
         let before = fs::read_to_string(&path)?;
         let imap = format!(
             "protocols = pop3 lmtp imap\nservice imap-login {{\n  inet_listener imap {{\n    port = {port}\n  }}\n  \
-             inet_listener imaps {{\n    port = 0\n  }}\n}}\n"
+             inet_listener imaps {{\n    port = {tls}\n    ssl = yes\n  }}\n}}\n"
         );
         fs::write(path, format!("{before}{imap}"))?;
-        Ok(port)
+        Ok((port, tls))
+    }
+
+    /// Takes a client certificate for a login (SASL EXTERNAL): the name in it is the user's. Which are trusted
+    /// is in that file.
+    pub(crate) fn with_client_certificates(&self, authorities: &Path) -> Fallible<()> {
+        let path = self.path("dovecot.conf");
+        let before = fs::read_to_string(&path)?;
+        let external = format!(
+            "auth_mechanisms = plain external\nssl_ca = <{}\nssl_require_crl = no\nssl_verify_client_cert = yes\n\
+             auth_ssl_username_from_cert = yes\nssl_cert_username_field = commonName\npassdb {{\n  \
+             driver = static\n  args = nopassword=y\n  mechanisms = external\n}}\n",
+            authorities.display()
+        );
+        // The file of passwords is for those who have one.
+        let before = before.replace(
+            "driver = passwd-file\n",
+            "driver = passwd-file\n  mechanisms = plain login\n",
+        );
+        Ok(fs::write(path, format!("{before}{external}"))?)
     }
 
     /// A path in its folder.

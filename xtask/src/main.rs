@@ -22,6 +22,7 @@ mod bench;
 mod corpus;
 mod courier;
 mod crash;
+mod cyrus;
 mod dovecot;
 mod fetch;
 mod interop;

@@ -224,6 +224,19 @@ pub(crate) fn certificate(folder: &Path) -> Fallible<()> {
     Ok(())
 }
 
+/// The SHA-256 of a certificate, in hex.
+pub(crate) fn certificate_digest(certificate: &Path) -> Fallible<String> {
+    let mut openssl = Command::new("openssl");
+    openssl.args(["x509", "-noout", "-fingerprint", "-sha256", "-in"]);
+    openssl.arg(certificate);
+    let said = run(&mut openssl, b"", Duration::from_secs(30))?.ok("openssl x509")?;
+    let said = String::from_utf8(said.out)?;
+    match said.trim().split_once('=') {
+        Some((_, digest)) => Ok(digest.replace(':', "")),
+        None => fail("openssl x509 tells no fingerprint"),
+    }
+}
+
 /// A `{SHA512-CRYPT}` hash, as other servers' files have them.
 pub(crate) fn hash_of(password: &str) -> Fallible<String> {
     let mut command = Command::new("openssl");

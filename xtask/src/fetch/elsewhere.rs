@@ -4,10 +4,11 @@
 use std::fs;
 use std::path::Path;
 
-use super::{archive, fetch};
+use super::{LIMIT, archive, fetch, fetch_command};
 use crate::dovecot::Dovecot;
 use crate::mail::{self, Mail};
-use crate::program::{DOMAIN, PASSWORD, Program};
+use crate::process;
+use crate::program::{DOMAIN, PASSWORD, Program, certificate_digest};
 use crate::tally::Cases;
 use crate::{Fallible, fail};
 
@@ -24,7 +25,7 @@ pub(super) fn run(binary: &Path, quick: bool, cases: &mut Cases) {
         Ok(server) => server,
         Err(error) => return cases.case("Dovecot", || Err(error)),
     };
-    let mut imap = 0;
+    let mut imap = (0, 0);
     cases.case("Dovecot starts, with IMAP", || {
         imap = server.with_imap()?;
         server.fill_raw(FROM, 0, mails.iter().map(|mail| mail.bytes.as_slice()))?;
@@ -35,7 +36,10 @@ pub(super) fn run(binary: &Path, quick: bool, cases: &mut Cases) {
         server: &server,
         mails: &mails,
     };
-    cases.case("into Dovecot by IMAP APPEND", || world.imap(imap));
+    cases.case("into Dovecot by IMAP APPEND", || world.imap(imap.0));
+    cases.case("into Dovecot by IMAP over TLS, by CA and by pin", || {
+        world.imaps(imap.1)
+    });
     cases.case("into a Maildir", || world.maildir());
     cases.case("into an mbox", || world.mbox());
     cases.case("into our own store by LMTP", || world.lmtp());
@@ -77,6 +81,51 @@ impl World<'_> {
         self.fetch_twice(&program, &to, &["--to-password-file", file])?;
         let maildir = self.server.path("mail").join(INTO).join(".Archive");
         self.same(&in_maildir(&maildir)?, mail::normalised)
+    }
+
+    /// Over TLS only to whom is trusted: by the CA, by the pin; nothing goes to anybody else.
+    fn imaps(&self, port: u16) -> Fallible<()> {
+        let program = self.program()?;
+        let password = program.path("imap-password");
+        fs::write(&password, PASSWORD)?;
+        let file = password.to_str().ok_or("a path that is no UTF-8")?;
+        let url = format!("pop3://{FROM}@localhost:{}", self.server.pop3);
+        let ca = self.server.path("certificate.pem");
+        let ca = ca.to_str().ok_or("a path that is no UTF-8")?;
+        let right = certificate_digest(&self.server.path("certificate.pem"))?;
+        let wrong = "0".repeat(64);
+        for (mailbox, trust, code) in [
+            ("Nobody", vec![], 77),
+            ("Nobody", vec!["--to-pin", &wrong], 77),
+            ("ByCa", vec!["--to-ca", ca], 0),
+            ("ByPin", vec!["--to-pin", &right], 0),
+        ] {
+            let to = format!("imaps://{INTO}@localhost:{port}/{mailbox}");
+            let mut words = vec![
+                "--danger-plaintext",
+                "--to",
+                &to,
+                "--to-password-file",
+                file,
+            ];
+            words.extend(trust);
+            let command = &mut fetch_command(&program, &url, &words);
+            let said = process::run(command, b"", LIMIT)?;
+            if said.status.code() != Some(code) {
+                return fail(format!("{words:?}: not {code}: {}", said.tail()));
+            }
+            let maildir = self
+                .server
+                .path("mail")
+                .join(INTO)
+                .join(format!(".{mailbox}"));
+            match code {
+                0 => self.same(&in_maildir(&maildir)?, mail::normalised)?,
+                _ if maildir.exists() => return fail("somebody untrusted was spoken to"),
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
     fn maildir(&self) -> Fallible<()> {

@@ -2,11 +2,13 @@
 
 use std::path::Path;
 
-use super::{archive, fetch};
+use super::{LIMIT, archive, fetch};
 use crate::courier::Courier;
+use crate::cyrus::Cyrus;
 use crate::dovecot::Dovecot;
 use crate::interop::Way;
 use crate::mail::{self, Mail};
+use crate::process;
 use crate::program::Program;
 use crate::tally::Cases;
 use crate::{Fallible, fail};
@@ -42,7 +44,12 @@ pub(super) fn run(binary: &Path, quick: bool, cases: &mut Cases) {
     cases.case("the strongest that Dovecot offers is taken", || {
         by_mechanism(binary, some, offered, "", "SCRAM-SHA-256")
     });
+    cases.case(
+        "from Dovecot by EXTERNAL, with a client certificate",
+        || by_certificate(binary, some),
+    );
     from_courier(binary, &stuffed, cases);
+    from_cyrus(binary, &mails, cases);
     from_ourselves(binary, &mails, cases);
 }
 
@@ -124,6 +131,97 @@ fn by_mechanism(
         return Ok(());
     }
     fail(format!("not by {logged} alone: {}", logins.join(" | ")))
+}
+
+/// SASL EXTERNAL (RFC 4422 appendix A): who has the certificate is in without a password, and nobody else.
+fn by_certificate(binary: &Path, mails: &[Mail]) -> Fallible<()> {
+    let mut server = Dovecot::new([USER.to_owned()].into_iter())?;
+    let program = Program::new(binary, "external")?;
+    for name in [USER, "stranger"] {
+        client_certificate(&program.path(name), name)?;
+    }
+    server.with_client_certificates(&program.path(USER).join("certificate.pem"))?;
+    server.fill_raw(USER, 0, mails.iter().map(|mail| mail.bytes.as_slice()))?;
+    server.start()?;
+    let url = url(Way::Pop3s, &format!("{USER};AUTH=EXTERNAL"), server.pop3s);
+    let ca = server.path("certificate.pem").display().to_string();
+    for (name, code) in [("stranger", 77), (USER, 0)] {
+        let certificate = program.path(name).join("certificate.pem");
+        let key = program.path(name).join("key.pem");
+        let mut command = program.command(&["fetch", &url, "--ca", &ca]);
+        command.arg("--client-certificate").arg(certificate);
+        command.arg("--client-key").arg(key);
+        let said = process::run(&mut command, b"", LIMIT)?;
+        if said.status.code() != Some(code) {
+            return fail(format!("{name}: not {code}: {}", said.tail()));
+        }
+    }
+    let mut program = program;
+    archive::holds(&mut program, &as_sent(mails))
+}
+
+/// A certificate that signs itself, for a name, in a folder that is made.
+fn client_certificate(folder: &Path, name: &str) -> Fallible<()> {
+    std::fs::create_dir(folder)?;
+    let mut openssl = std::process::Command::new("openssl");
+    openssl.args(["req", "-x509", "-newkey", "ec", "-pkeyopt"]);
+    openssl.args(["ec_paramgen_curve:P-256", "-nodes", "-days", "30"]);
+    openssl.args(["-keyout", "key.pem", "-out", "certificate.pem"]);
+    openssl.args(["-subj", &format!("/CN={name}")]);
+    let made = process::run(openssl.current_dir(folder), b"", LIMIT)?;
+    made.ok("openssl req").map(drop)
+}
+
+fn from_cyrus(binary: &Path, mails: &[Mail], cases: &mut Cases) {
+    // It does not serve messages with NUL as they are, nor without a header. What has CRLF comes as it lies.
+    let sent: Vec<Mail> = mails.iter().filter_map(as_cyrus_has_it).collect();
+    println!("  {} of them for Cyrus", sent.len());
+    let mut server = match Cyrus::new(USER) {
+        Ok(server) => server,
+        Err(error) => return cases.case("Cyrus", || Err(error)),
+    };
+    cases.case("Cyrus starts", || {
+        server.start(sent.iter().map(|mail| mail.bytes.as_slice()))
+    });
+    let ca = server.certificate();
+    for way in WAYS {
+        let port = if way == Way::Pop3s {
+            server.pop3s
+        } else {
+            server.pop3
+        };
+        let name = format!("from Cyrus over {}, and nothing new then", way.name());
+        cases.case(&name, || {
+            twice(binary, way, &url(way, USER, port), &ca, &sent)
+        });
+    }
+    for mechanism in [
+        "PLAIN",
+        "LOGIN",
+        "CRAM-MD5",
+        "SCRAM-SHA-1",
+        "SCRAM-SHA-256",
+        "+APOP",
+    ] {
+        let name = format!("from Cyrus by {mechanism}");
+        cases.case(&name, || {
+            let user = format!("{USER};AUTH={mechanism}");
+            let url = url(Way::Pop3s, &user, server.pop3s);
+            let program = Program::new(binary, "cyrus")?;
+            let ca = ca.to_str().ok_or("a path that is no UTF-8")?;
+            fetch(&program, &url, &["--ca", ca, "--limit", "5"])?;
+            archive::lists(&program, 5)
+        });
+    }
+}
+
+/// The message as it may lie in Cyrus' spool, with CRLF and a last line that ends.
+fn as_cyrus_has_it(mail: &Mail) -> Option<Mail> {
+    let bytes = mail::ended(&mail::wire(&mail.bytes));
+    (!bytes.contains(&0)).then(|| Mail {
+        name: mail.name.clone(),
+        bytes,
+    })
 }
 
 fn from_courier(binary: &Path, mails: &[Mail], cases: &mut Cases) {

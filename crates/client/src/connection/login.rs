@@ -18,6 +18,14 @@ enum Proof {
     Token,
 }
 
+/// Whether the exchange is bound to the TLS channel.
+const fn is_bound(mechanism: Mechanism) -> bool {
+    matches!(
+        mechanism,
+        Mechanism::ScramSha1Plus | Mechanism::ScramSha256Plus
+    )
+}
+
 const fn proof(mechanism: Mechanism) -> Proof {
     match mechanism {
         Mechanism::UserPass | Mechanism::Login | Mechanism::Plain => Proof::Password,
@@ -35,6 +43,8 @@ const fn proof(mechanism: Mechanism) -> Proof {
 enum Failed {
     /// The server did not take the mechanism; nothing was proved or disproved.
     Mechanism(Error),
+    /// The server refused the channel binding, as far as one can tell, before it had any proof.
+    Binding(Error),
     /// The server did not take the proof.
     Proof(Error),
     /// Trying on makes no sense.
@@ -44,10 +54,11 @@ enum Failed {
 /// Tries one after the other.
 pub(super) async fn log_in(link: &mut Link, attempts: Vec<Attempt>) -> Result<(), Error> {
     let mut disproved: Vec<Proof> = Vec::new();
+    let mut unbound = false;
     let mut last = Error::Closed { outstanding: 0 };
     for attempt in attempts {
         let mechanism = attempt.mechanism();
-        if disproved.contains(&proof(mechanism)) {
+        if disproved.contains(&proof(mechanism)) || unbound && is_bound(mechanism) {
             continue;
         }
         let result = match attempt {
@@ -60,6 +71,10 @@ pub(super) async fn log_in(link: &mut Link, attempts: Vec<Attempt>) -> Result<()
             Ok(()) => return Ok(()),
             Err(Failed::Finally(error)) => return Err(error),
             Err(Failed::Mechanism(error)) => last = error,
+            Err(Failed::Binding(error)) => {
+                unbound = true;
+                last = error;
+            }
             Err(Failed::Proof(error)) => {
                 disproved.push(proof(mechanism));
                 last = error;
@@ -149,6 +164,7 @@ async fn sasl(link: &mut Link, mut exchange: Exchange) -> Result<(), Failed> {
         other => (None, other),
     };
     let mut proved = along.is_some();
+    let mut answered = false;
     let along = along.as_ref().map(Secret::expose);
     link.push(&Command::Auth(exchange.name(), along))
         .map_err(Failed::Finally)?;
@@ -164,12 +180,23 @@ async fn sasl(link: &mut Link, mut exchange: Exchange) -> Result<(), Failed> {
                 if let Some(complaint) = exchange.complaint() {
                     reply.text = format!("{} {complaint}", reply.text).trim().to_owned();
                 }
-                return Err(login_refused(mechanism, reply, proved));
+                let of_binding = is_bound(mechanism) && blames_binding(&reply, answered);
+                return Err(match login_refused(mechanism, reply, proved) {
+                    Failed::Finally(error) | Failed::Mechanism(error) | Failed::Proof(error)
+                        if of_binding =>
+                    {
+                        Failed::Binding(error)
+                    }
+                    other => other,
+                });
             }
             Ok(Turn::Challenge(challenge)) => {
                 let response = match held.take() {
                     Some(held) => Ok(held),
-                    None => exchange.respond(&challenge),
+                    None => {
+                        answered = true;
+                        exchange.respond(&challenge)
+                    }
                 };
                 match response {
                     Ok(response) => link.respond(response.expose()),
@@ -181,6 +208,18 @@ async fn sasl(link: &mut Link, mut exchange: Exchange) -> Result<(), Failed> {
     }
     let error = ExchangeError::Malformed("challenges without end");
     Err(cancelled(link, mechanism, error).await)
+}
+
+/// Whether a refusal is of the channel binding: servers may know another one only (Cyrus: tls-unique). They
+/// say so before there is a proof, or in words: Cyrus' library has "bad protocol" for what does not
+/// match, and other words for a password that is wrong.
+fn blames_binding(reply: &Reply, answered: bool) -> bool {
+    if !matches!(reply.code, None | Some(ResponseCode::Auth)) {
+        return false;
+    }
+    let text = reply.text.to_ascii_lowercase();
+    let said = ["bad protocol", "channel binding", "channel-binding"];
+    !answered || said.iter().any(|words| text.contains(words))
 }
 
 /// Gives up an exchange: `*`, and the server's `-ERR`.
@@ -243,6 +282,21 @@ pub(super) fn without_secret(error: Error, credentials: &Credentials) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_what_blames_the_binding_lets_another_mechanism_be_tried() {
+        let reply = |code, text: &str| Reply {
+            code,
+            text: text.to_owned(),
+        };
+        let auth = Some(ResponseCode::Auth);
+        let words = "authenticating: bad protocol / cancel";
+        assert!(blames_binding(&reply(auth.clone(), words), true));
+        assert!(blames_binding(&reply(None, "unknown binding"), false));
+        assert!(!blames_binding(&reply(auth, "invalid login"), true));
+        let busy = Some(ResponseCode::InUse);
+        assert!(!blames_binding(&reply(busy, words), false));
+    }
 
     #[test]
     fn an_echoed_password_is_not_shown() {
