@@ -4,6 +4,7 @@ mod archive;
 mod bounds;
 mod crash;
 mod elsewhere;
+mod faults;
 mod join;
 mod peers;
 
@@ -28,6 +29,7 @@ pub(crate) fn run_all(binary: &Path, quick: bool, cases: &mut Cases) {
     bounds::run(binary, quick, cases);
     join::run(binary, cases);
     crash::run(binary, quick, cases);
+    faults::run(binary, quick, cases);
 }
 
 /// `restante fetch URL` with the password of every test; more words may follow.

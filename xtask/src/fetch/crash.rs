@@ -19,7 +19,7 @@ use crate::tally::Cases;
 use crate::{Fallible, fail};
 
 const USER: &str = "ann";
-const ACCOUNT: &str = "remote";
+pub(super) const ACCOUNT: &str = "remote";
 /// What comes in on the server before each round, at most.
 const NEW_MESSAGES: u64 = 40;
 /// The longest that a fetch lives before it is killed, in milliseconds.
@@ -35,15 +35,15 @@ pub(super) fn run(binary: &Path, quick: bool, cases: &mut Cases) {
 }
 
 /// A server that gets new mail, and all that it ever had.
-struct World {
-    server: Dovecot,
-    program: Program,
-    random: Random,
+pub(super) struct World {
+    pub(super) server: Dovecot,
+    pub(super) program: Program,
+    pub(super) random: Random,
     sent: Vec<mail::Mail>,
 }
 
 impl World {
-    fn new(binary: &Path) -> Fallible<Self> {
+    pub(super) fn new(binary: &Path) -> Fallible<Self> {
         let seed = seed();
         println!("    seed {seed} (RESTANTE_SEED)");
         let mut server = Dovecot::new([USER.to_owned()].into_iter())?;
@@ -58,7 +58,7 @@ impl World {
     }
 
     /// New mail, of sizes from some hundred octets to some hundred thousand.
-    fn new_mail(&mut self) -> Fallible<()> {
+    pub(super) fn new_mail(&mut self) -> Fallible<()> {
         let count = 1 + self.random.below(NEW_MESSAGES);
         let first = self.sent.len();
         for _ in 0..count {
@@ -85,9 +85,67 @@ impl World {
             .fill_raw(USER, first, new.map(|mail| mail.bytes.as_slice()))
     }
 
+    /// So many messages of 100,000 octets that no compression makes much smaller.
+    pub(super) fn incompressible_mail(&mut self, count: usize) -> Fallible<()> {
+        const LETTERS: &[u8; 64] =
+            b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+        let first = self.sent.len();
+        for number in first..first + count {
+            let mut bytes = format!("Message-ID: <{number}@example.net>\r\n\r\n").into_bytes();
+            while bytes.len() < 100_000 {
+                let line = (0..76).map(|_| *self.random.of(LETTERS));
+                bytes.extend(line);
+                bytes.extend_from_slice(b"\r\n");
+            }
+            let name = number.to_string();
+            self.sent.push(mail::Mail { name, bytes });
+        }
+        let new = self.sent[first..].iter();
+        self.server
+            .fill_raw(USER, first, new.map(|mail| mail.bytes.as_slice()))
+    }
+
+    /// What is on the server no more.
+    pub(super) fn deleted(&self) -> Fallible<Vec<&mail::Mail>> {
+        let left = self.server.left(USER)?;
+        let numbers: Vec<usize> = left
+            .iter()
+            .filter_map(|path| path.file_name()?.to_str()?.split(".M").nth(1)?.get(..6))
+            .filter_map(|number| number.parse().ok())
+            .collect();
+        if numbers.len() != left.len() {
+            return fail("a file of the server has a name that it was not given");
+        }
+        let all = self.sent.iter().enumerate();
+        Ok(all
+            .filter(|(number, _)| !numbers.contains(number))
+            .map(|(_, mail)| mail)
+            .collect())
+    }
+
+    /// What was deleted is in the archive, and nothing is there twice.
+    pub(super) fn safe(&mut self) -> Fallible<()> {
+        let got = archive::messages(&mut self.program)?;
+        let mut there: Vec<blake3::Hash> = got.iter().map(|bytes| mail::digest(bytes)).collect();
+        let all = there.len();
+        there.sort_by_key(|hash| *hash.as_bytes());
+        there.dedup();
+        let deleted = self.deleted()?;
+        let lost = deleted
+            .iter()
+            .filter(|mail| !there.contains(&mail::digest(&mail.bytes)));
+        match (lost.count(), all - there.len()) {
+            (0, 0) => Ok(()),
+            (lost, doubled) => fail(format!(
+                "of {} deleted messages {lost} are lost; {doubled} are there more than once",
+                deleted.len()
+            )),
+        }
+    }
+
     /// Writes the account into the configuration: by this port the server is reached from now on. What
     /// was fetched before stays fetched, as the account's name is the same.
-    fn through(&self, port: u16) -> Fallible<()> {
+    pub(super) fn through(&self, port: u16) -> Fallible<()> {
         let account = format!(
             "[account.{ACCOUNT}]\nhost = \"127.0.0.1\"\nport = {port}\nuser = \"{USER}\"\n\
              security = \"danger-plaintext\"\npassword_env = \"{PASSWORD_VARIABLE}\"\n\
@@ -100,7 +158,7 @@ impl World {
     }
 
     /// Finishes the job undisturbed, then looks whether all is there once.
-    fn finish(&mut self) -> Fallible<()> {
+    pub(super) fn finish(&mut self) -> Fallible<()> {
         self.through(self.server.pop3)?;
         let said = process::run(&mut self.program.command(&["fetch", ACCOUNT]), b"", LIMIT)?;
         drop(said.ok("the last fetch")?);
