@@ -10,6 +10,7 @@ use restante_intake::takeover::{self, Found, Mailbox, SeenId};
 use serde_json::json;
 
 use super::account::Person;
+use super::make_private_folder;
 use crate::accounts;
 use crate::config::Config;
 use crate::config::account::{Account, Target};
@@ -53,6 +54,7 @@ pub(crate) fn offer(
         return Ok(0);
     };
     let mut taken = 0;
+    let mut asked = false;
     for found in takeover::find(mailbox, &home) {
         let said = format!(
             "{} has fetched {}: {} in {}.",
@@ -65,6 +67,7 @@ pub(crate) fn offer(
             Wish::TakeOver => true,
             Wish::Ask if person.is_there() => {
                 output::note(&said);
+                asked = true;
                 person.agrees(
                     "Leave out what it has downloaded (it is not in this archive then, and stays on the server) (y/n)? ",
                 )?
@@ -87,6 +90,11 @@ pub(crate) fn offer(
             taken += new;
         }
     }
+    if asked {
+        // A person is asked once: from now on the account is known.
+        make_private_folder(config.data())?;
+        State::open(&config.data().join("state.db"))?.set_next_run(&account.name, None)?;
+    }
     Ok(taken)
 }
 
@@ -102,8 +110,7 @@ pub(crate) fn before_fetch(
 ) -> Result<(), Failure> {
     let state = State::look(&config.data().join("state.db"))?;
     for account in accounts {
-        let known = state.account(&account.name)?;
-        let first = known.is_none_or(|known| known.last_start_ms.is_none());
+        let first = state.account(&account.name)?.is_none();
         let wish = match (wanted, dry_run) {
             (true, _) => Wish::TakeOver,
             (false, true) => Wish::Say,
