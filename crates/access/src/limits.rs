@@ -67,10 +67,6 @@ pub(crate) const SPARE_BUFFER_OCTETS: usize = 512 * 1024;
 /// A longer one is none.
 pub(crate) const ADDRESS_OCTETS: usize = 254;
 
-/// Octets of a device's name in a profile: as many as the name of one that logs in may have. A longer
-/// one is refused.
-pub(crate) const DEVICE_OCTETS: usize = 32;
-
 /// Octets of a request's body to `setup`. Outlook's is under 1 KB; more is refused (413).
 pub const SETUP_BODY_OCTETS: usize = 16 * 1024;
 

@@ -26,7 +26,7 @@ use axum::http::header::{
     LOCATION, RETRY_AFTER,
 };
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
-use restante_directory::{AuthError, Directory};
+use restante_directory::{AuthError, Directory, Login, LoginError, device_name};
 use restante_proto::Secret;
 
 use crate::http::Client;
@@ -204,7 +204,7 @@ impl Setup {
         answer
     }
 
-    /// The profile that holds the password which this very request proves.
+    /// The profile that holds a device's own password, which this very request proves.
     async fn profile_with_password(&self, request: &Request<Bytes>, asker: Asker) -> Answer {
         if !asker.private {
             return plain(
@@ -213,30 +213,37 @@ impl Setup {
             );
         }
         let query = Query::read(request.body());
-        let (owner, password) = match (self.owner(&query), query.password) {
+        let (mut owner, password) = match (self.owner(&query), query.password) {
             (Ok(Some(owner)), Some(password)) => (owner, password),
             (Err(refused), _) => return refused.answer(),
             _ => return plain(StatusCode::BAD_REQUEST, "address and password are needed\n"),
         };
-        let login = owner.login();
-        let checked = self
-            .directory
-            .authenticate(&login, &password, asker.peer)
-            .await;
+        // Under the plain address only a device's own password names a device.
+        let login = owner.address.base();
+        let checked = self.directory.log_in(&login, &password, asker.peer).await;
         match checked {
-            Ok(user) => {
-                tracing::info!(peer = ?asker.peer, user = %user.name, ?login, "a profile with a password was made");
+            Ok(Login {
+                user,
+                device: Some(device),
+                ..
+            }) => {
+                tracing::info!(peer = ?asker.peer, user = %user.name, device = %device.name, "a profile with a device's password was made");
+                owner.device = Some(device.name);
                 self.profile(&owner, Some(&password))
             }
-            Err(AuthError::Refused) => {
+            Ok(_) => plain(
+                StatusCode::FORBIDDEN,
+                "That is your own password, which no file should hold. Make one for the device: restante user device add NAME DEVICE\n",
+            ),
+            Err(LoginError::Auth(AuthError::Refused)) => {
                 tracing::warn!(peer = ?asker.peer, ?login, "login refused");
                 plain(StatusCode::FORBIDDEN, "wrong address or password\n")
             }
-            Err(error @ AuthError::Throttled) => {
+            Err(LoginError::Auth(error @ AuthError::Throttled)) => {
                 plain(StatusCode::TOO_MANY_REQUESTS, &format!("{error}\n"))
             }
-            Err(AuthError::Temporary(reason)) => {
-                tracing::error!(peer = ?asker.peer, ?login, reason, "login could not be checked");
+            Err(error) => {
+                tracing::error!(peer = ?asker.peer, ?login, ?error, "login could not be checked");
                 plain(StatusCode::SERVICE_UNAVAILABLE, "try again later\n")
             }
         }
@@ -252,10 +259,9 @@ impl Setup {
             return Err(Refused::NotOurs);
         }
         let device = query.device.clone().filter(|name| !name.is_empty());
-        match device {
-            Some(name) if !profile::is_device(&name) => Err(Refused::NoDevice),
-            device => Ok(Some(Owner { address, device })),
-        }
+        let device = device.map(|name| device_name(&name)).transpose();
+        let device = device.map_err(|_| Refused::NoDevice)?;
+        Ok(Some(Owner { address, device }))
     }
 
     /// Whether clients are sent to HTTPS.
@@ -289,7 +295,9 @@ impl Refused {
         match self {
             Self::NoAddress => wrong("that is no mail address; it looks like you@example.org\n"),
             Self::NotOurs => not_found(),
-            Self::NoDevice => wrong("a device's name has letters, digits, dots, - and _ only\n"),
+            Self::NoDevice => {
+                wrong("a device's name has at most 32 letters, digits, dots, - and _\n")
+            }
         }
     }
 }

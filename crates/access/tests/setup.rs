@@ -12,6 +12,8 @@ use restante_proto::Secret;
 
 struct World {
     setup: Setup,
+    /// Of ann's device `phone`.
+    phone: String,
     _folder: tempfile::TempDir,
 }
 
@@ -30,6 +32,7 @@ impl World {
             let password = Secret::new(b"secret word".to_vec());
             directory.add_user(name, &password, None).unwrap();
         }
+        let phone = directory.add_device("ann", "phone").unwrap();
         let settings = Settings {
             host: "mail.example.org".to_owned(),
             tls_port: Some(995),
@@ -44,6 +47,7 @@ impl World {
         };
         Self {
             setup: Setup::new(settings, Arc::new(directory)),
+            phone: String::from_utf8(phone.expose().to_vec()).unwrap(),
             _folder: folder,
         }
     }
@@ -183,12 +187,24 @@ async fn outlook_writes_the_path_as_it_likes_and_no_entity_is_expanded() {
 }
 
 #[tokio::test]
-async fn a_password_is_put_into_a_profile_for_who_proves_it_and_over_tls_only() {
+async fn a_devices_password_is_put_into_a_profile_for_who_proves_it_and_over_tls_only() {
     let world = World::new();
-    let form = "address=ann%40example.org&device=&password=secret+word";
+    let phone = &world.phone;
+    let form = format!("address=ann%40example.org&device=&password={phone}");
+    let form = form.as_str();
     let good = world.post("/setup/profile", form, true).await;
     assert_eq!(good.status(), StatusCode::OK, "{}", text(&good));
-    assert!(text(&good).contains("<key>IncomingPassword</key><string>secret word</string>"));
+    assert!(text(&good).contains(&format!(
+        "<key>IncomingPassword</key><string>{phone}</string>"
+    )));
+    assert!(text(&good).contains("<string>ann+phone@example.org</string>"));
+    // The user's own password is right, and yet in no file.
+    for address in ["ann%40example.org", "ann%2Bphone%40example.org"] {
+        let own = format!("address={address}&password=secret+word");
+        let own = world.post("/setup/profile", &own, true).await;
+        assert_eq!(own.status(), StatusCode::FORBIDDEN, "{address}");
+        assert!(text(&own).contains("restante user device add"));
+    }
     assert_eq!(
         good.headers()[header::CONTENT_TYPE],
         "application/x-apple-aspen-config"
@@ -196,7 +212,7 @@ async fn a_password_is_put_into_a_profile_for_who_proves_it_and_over_tls_only() 
     assert_eq!(good.headers()[header::CACHE_CONTROL], "no-store");
     let clear = world.post("/setup/profile", form, false).await;
     assert_eq!(clear.status(), StatusCode::FORBIDDEN);
-    let wrong = form.replace("secret+word", "guess");
+    let wrong = form.replace(phone.as_str(), "guess");
     let nobody = wrong.replace("ann", "bob");
     let wrong = world.post("/setup/profile", &wrong, true).await;
     let nobody = world.post("/setup/profile", &nobody, true).await;

@@ -7,7 +7,6 @@ use askama::Template;
 use restante_proto::Secret;
 
 use super::settings::{Address, Server, Settings};
-use crate::limits::DEVICE_OCTETS;
 
 #[derive(Template)]
 #[template(path = "setup/profile.xml")]
@@ -40,12 +39,6 @@ impl Owner {
             None => self.address.to_string(),
         }
     }
-}
-
-/// Whether this can be a device's name: letters, digits, `-`, `_` and `.`.
-pub(crate) fn is_device(name: &str) -> bool {
-    let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-    !name.is_empty() && name.len() <= DEVICE_OCTETS && name.chars().all(good)
 }
 
 /// The profile; with a password only if one is given. `None` when no server offers TLS from the first
@@ -186,13 +179,5 @@ mod tests {
         assert_eq!(of(Some("phone")), of(Some("phone")));
         assert_ne!(of(Some("phone")), of(Some("laptop")));
         assert_ne!(of(Some("phone")), of(None));
-    }
-
-    #[test]
-    fn a_devices_name_is_plain() {
-        assert!(is_device("ann-s.phone_2"));
-        for name in ["", "a b", "a@b", "a+b", "<", &"a".repeat(DEVICE_OCTETS + 1)] {
-            assert!(!is_device(name), "{name:?}");
-        }
     }
 }

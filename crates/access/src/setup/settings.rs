@@ -172,9 +172,16 @@ impl Address {
         &self.whole
     }
 
+    /// Without what stands behind `+` in the local part: the login of its user.
+    pub(crate) fn base(&self) -> String {
+        let base = self.local().split('+').next().unwrap_or_default();
+        format!("{base}@{}", self.domain())
+    }
+
     /// The login of a device of this address: `ann+phone@example.org`.
     pub(crate) fn of_device(&self, device: &str) -> String {
-        format!("{}+{device}@{}", self.local(), self.domain())
+        let base = self.local().split('+').next().unwrap_or_default();
+        format!("{base}+{device}@{}", self.domain())
     }
 }
 
@@ -210,6 +217,8 @@ pub(crate) mod tests {
         assert_eq!(address.as_str(), "Ann@example.org");
         assert_eq!(address.domain(), "example.org");
         assert_eq!(address.of_device("phone"), "Ann+phone@example.org");
+        let detail = Address::parse("ann+shop@example.org").expect("an address");
+        assert_eq!(detail.base(), "ann@example.org");
         for text in [
             "",
             "ann",
