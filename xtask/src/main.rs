@@ -23,6 +23,7 @@ mod corpus;
 mod courier;
 mod crash;
 mod cyrus;
+mod devices;
 mod dovecot;
 mod fetch;
 mod interop;
@@ -59,7 +60,8 @@ const USAGE: &str = "\
 cargo xtask setup                  install what the tests need, or say what to type
 cargo xtask test [--quick] [STEP]… fmt, clippy, deny, docs, tests, then the program against the world
                                    --quick: fewer messages, kills and sessions
-                                   STEP: fmt clippy deny docs tests oauth setup interop fetch crash abuse
+                                   STEP: fmt clippy deny docs tests oauth setup interop fetch crash
+                                         devices abuse
 cargo xtask bench server [--runs N] [--only ROW]… [--quick] [--write]
                                    ours beside Dovecot and a null server; --write: docs/benchmarks.md
 cargo xtask bench fetch [--runs N] [--only ROW]… [--quick] [--write]

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use crate::tally::{Cases, Tally};
 use crate::{
-    Fallible, abuse, crash, fail, fetch, interop, oauth, setting_up, setup, target_folder,
+    Fallible, abuse, crash, devices, fail, fetch, interop, oauth, setting_up, setup, target_folder,
     workspace,
 };
 
@@ -20,7 +20,7 @@ pub(crate) struct Plan {
 
 const STEPS: &[&str] = &[
     "fmt", "clippy", "deny", "docs", "tests", "oauth", "setup", "interop", "fetch", "crash",
-    "abuse", "control",
+    "devices", "abuse", "control",
 ];
 
 impl Plan {
@@ -95,7 +95,7 @@ pub(crate) fn test(words: &[&str]) -> Fallible<bool> {
     if plan.only.iter().any(|step| step == "control") {
         tally.suite("control", |cases| interop::control(plan.quick, cases));
     }
-    let against_the_world = ["setup", "interop", "fetch", "crash", "abuse"];
+    let against_the_world = ["setup", "interop", "fetch", "crash", "devices", "abuse"];
     if against_the_world.iter().any(|step| plan.wants(step)) {
         let mut built = None;
         tally.suite("release build", |cases| {
@@ -123,6 +123,9 @@ fn world(plan: &Plan, program: &std::path::Path, tally: &mut Tally) {
     }
     if plan.wants("crash") {
         tally.suite("crash", |cases| crash::run(program, plan.quick, cases));
+    }
+    if plan.wants("devices") {
+        tally.suite("devices", |cases| devices::run_all(program, cases));
     }
     if plan.wants("abuse") {
         tally.suite("abuse", |cases| abuse::run(program, plan.quick, cases));

@@ -76,6 +76,7 @@ macro_rules! contract_tests {
             tending a_view_unseen_for_long_holds_nothing_back;
             tending a_view_that_returns_gets_what_is_there;
             tending the_plain_login_lapses_too;
+            tending the_plain_login_counts_again_when_devices_come_again;
             tending what_nothing_holds_leaves_when_tended;
             tending what_nobody_deleted_is_not_let_go;
             tending what_is_too_old_leaves;

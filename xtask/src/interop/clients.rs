@@ -51,7 +51,7 @@ pub(crate) struct Client {
 }
 
 /// Debian's `nobody`.
-const NOBODY: u32 = 65_534;
+pub(crate) const NOBODY: u32 = 65_534;
 
 const ALL: &[Way] = &[Way::Plain, Way::Stls, Way::Pop3s];
 
@@ -475,7 +475,7 @@ fn getmail(job: &Job<'_>) -> Fallible<Vec<Vec<u8>>> {
 }
 
 /// One that we may run on.
-fn a_processor() -> String {
+pub(crate) fn a_processor() -> String {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let list = status
         .lines()

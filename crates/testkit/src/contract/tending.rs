@@ -103,6 +103,22 @@ pub fn the_plain_login_lapses_too(make: Make<'_>) {
     assert_eq!(bench.count(), 0);
 }
 
+/// Also when it is opened while there is no device to wait for it.
+pub fn the_plain_login_counts_again_when_devices_come_again(make: Make<'_>) {
+    let bench = Bench::new(make);
+    bench.open(ViewId::PLAIN);
+    let first = bench.view("first");
+    assert!(tend(&bench, 91).lapsed.contains(&ViewId::PLAIN));
+    block_on(bench.store.remove_view(bench.mailbox, first)).expect("removed");
+    bench.open(ViewId::PLAIN);
+    let second = bench.view("second");
+    let id = bench.deliver("a\r\n");
+    assert!(!lapsed(&bench, ViewId::PLAIN));
+    bench.delete(second, id);
+    assert_eq!(bench.count(), 1);
+    assert_eq!(bench.ids(ViewId::PLAIN), [id]);
+}
+
 /// What the views had agreed on before leaves when it is tended.
 pub fn what_nothing_holds_leaves_when_tended(make: Make<'_>) {
     let bench = Bench::new(make);

@@ -44,14 +44,14 @@ fn plain(c: &Connection, mailbox: i64) -> rusqlite::Result<Option<ViewRow>> {
         .optional()
 }
 
-/// When a view of this id was last seen, at `used_ms` or when it was made; for the plain login, of which
-/// no use was written before there were views, when the first of them was made.
+/// When a view was last seen: opened, or made; for the plain login, of which no use is written while there
+/// are no other views, when the first of those was made.
 fn seen_ms(view: &ViewRow, named: &[ViewRow]) -> u64 {
     let made = match view.view {
         ViewId::PLAIN => named.iter().map(|v| v.view.unix_ms()).min().unwrap_or(0),
         id => id.unix_ms(),
     };
-    view.used_ms.unwrap_or(made)
+    view.used_ms.unwrap_or(0).max(made)
 }
 
 /// Whether an opening is to be written down.
@@ -73,12 +73,13 @@ pub(in crate::embedded) fn opened(
     let c = batch.index()?;
     let there = named(c, row.id).map_err(sql)?;
     let (state, lapsed, used_ms) = if view == ViewId::PLAIN {
-        if there.is_empty() {
+        let plain = plain(c, row.id).map_err(sql)?;
+        let plain = plain.map_or((None, false, None), |v| (v.state, v.lapsed, v.used_ms));
+        if there.is_empty() && !plain.1 {
             // Nobody waits for anybody.
             return Ok(());
         }
-        let plain = plain(c, row.id).map_err(sql)?;
-        plain.map_or((None, false, None), |v| (v.state, v.lapsed, v.used_ms))
+        plain
     } else {
         let Some(found) = there.iter().find(|v| v.view == view) else {
             return Err(StoreError::NotFound);
