@@ -29,6 +29,7 @@ const ROWS: &[&str] = &[
     "login",
     "listing",
     "lmtp",
+    "devices",
 ];
 
 /// What was asked for.
@@ -140,6 +141,7 @@ fn server(plan: &Plan, words: &[&str]) -> Fallible<()> {
             "idle" => rows::idle(plan, &mut peers, &mut done)?,
             "login" => rows::login(plan, &mut peers, &mut done)?,
             "listing" => rows::listing(plan, &mut peers, &mut done)?,
+            "devices" => rows::devices(plan, &mut peers, &mut done)?,
             "lmtp" => rows::lmtp(plan, &mut peers, &mut done)?,
             _ => rows::sessions(plan, &mut peers, row, &mut done)?,
         }

@@ -266,6 +266,25 @@ impl Client {
         Ok(())
     }
 
+    /// DELE of the first `count` messages.
+    pub(super) fn delete_first(&mut self, count: usize, buffer: &mut Buffer) -> io::Result<()> {
+        // So many that the replies to them fit between the two ends.
+        const AT_ONCE: usize = 500;
+        let mut commands = Vec::new();
+        for begin in (1..=count).step_by(AT_ONCE) {
+            let numbers = begin..=count.min(begin + AT_ONCE - 1);
+            commands.clear();
+            for number in numbers.clone() {
+                write!(commands, "DELE {number}\r\n")?;
+            }
+            self.send(&commands)?;
+            for _ in numbers {
+                self.status(buffer)?;
+            }
+        }
+        Ok(())
+    }
+
     /// QUIT.
     pub(super) fn quit(mut self, buffer: &mut Buffer) -> io::Result<()> {
         self.command(b"QUIT\r\n", buffer)

@@ -305,6 +305,47 @@ pub(super) fn listing(plan: &Plan, peers: &mut Peers, done: &mut Vec<Row>) -> Fa
     Ok(())
 }
 
+/// Row 11: a mailbox with five devices, and what one of them hides in one QUIT. Nobody else has that.
+pub(super) fn devices(plan: &Plan, peers: &mut Peers, done: &mut Vec<Row>) -> Fallible<()> {
+    let mailbox = peers.sets.big.clone();
+    let (octets, hidden) = (mailbox.octets(), mailbox.count / 10);
+    let target = peers.plain(Peer::Ours);
+    let mut buffer = Buffer::new(DRAIN_READ);
+    let once = |device: &str, buffer: &mut Buffer| -> Fallible<f64> {
+        let mut client = Client::connect(&target, buffer)?;
+        let begun = Instant::now();
+        client.login(&format!("{}+{device}", mailbox.user), buffer)?;
+        client.stat(mailbox.count, octets, buffer)?;
+        let took = begun.elapsed().as_secs_f64() * 1_000.0;
+        client.quit(buffer)?;
+        Ok(took)
+    };
+    for device in ["d1", "d2", "d3", "d4", "d5"] {
+        once(device, &mut buffer)?;
+    }
+    let samples = take_turns(plan, &[Peer::Ours], |_, _| {
+        let times: Fallible<Vec<f64>> = (0..10).map(|_| once("d1", &mut buffer)).collect();
+        Ok(super::table::median(&times?))
+    })?;
+    let messages = grouped(mailbox.count);
+    let what = format!("login and STAT, {messages} messages and 5 devices, warm");
+    done.push(Row::new("11a", &what, "ms", &samples, Goal::AtMost(1.0)));
+    let samples = take_turns(plan, &[Peer::Ours], |_, _| {
+        let mut client = Client::connect(&target, &mut buffer)?;
+        client.login(&format!("{}+d5", mailbox.user), &mut buffer)?;
+        client.delete_first(hidden, &mut buffer)?;
+        let begun = Instant::now();
+        client.quit(&mut buffer)?;
+        Ok(begun.elapsed().as_secs_f64() * 1_000.0)
+    })?;
+    let what = format!(
+        "QUIT that hides {} messages from one device",
+        grouped(hidden)
+    );
+    done.push(Row::new("11b", &what, "ms", &samples, Goal::AtMost(100.0)));
+    Ok(())
+}
+
 /// Row 9: deliveries, and how many of them one sync carries.
 pub(super) fn lmtp(plan: &Plan, peers: &mut Peers, done: &mut Vec<Row>) -> Fallible<()> {
     let next = AtomicU64::new(0);
