@@ -4,7 +4,7 @@
 //! store's history moves in the same transaction as the rows, and only if it has not moved meanwhile:
 //! several processes may follow at once, and each batch is written once.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
@@ -55,7 +55,8 @@ impl Archive {
             if caught.stopped {
                 return Ok(came);
             }
-            if caught.done {
+            // A mailbox that turned out to be fetched into is taken in at once.
+            if caught.done && self.mailboxes_to_follow()? == mailboxes {
                 break;
             }
         }
@@ -273,6 +274,7 @@ impl Archive {
             epoch: epoch as u64,
             place: place as u64,
         };
+        let mut fetched = HashSet::new();
         loop {
             let told = wait(self.store.changes(at, limits::CHANGES))?;
             if told.reset {
@@ -282,7 +284,7 @@ impl Archive {
             }
             let last = told.changes.len() < limits::CHANGES;
             if told.next == at && told.changes.is_empty() {
-                return Ok(());
+                return self.want_fetched(&fetched);
             }
             let (mut added, mut gone) = (Vec::new(), Vec::new());
             for change in told.changes {
@@ -290,17 +292,28 @@ impl Archive {
                     Change::Added(info) if mailboxes.contains_key(&info.mailbox) => {
                         added.push(info);
                     }
+                    // What an account fetches is read here, and not only served.
+                    Change::Added(info) if info.source.is_some() => {
+                        fetched.insert(info.mailbox);
+                    }
                     Change::Added(_) => {}
                     Change::Removed(_, uid) => gone.push(uid),
                 }
             }
             let from = Place::History(at);
             let to = Place::History(told.next);
-            if !self.send(from, to, &added, gone, to_writer)? || last {
+            if !self.send(from, to, &added, gone, to_writer)? {
                 return Ok(());
+            }
+            if last {
+                return self.want_fetched(&fetched);
             }
             at = told.next;
         }
+    }
+
+    fn want_fetched(&self, mailboxes: &HashSet<MailboxId>) -> Result<(), ArchiveError> {
+        mailboxes.iter().try_for_each(|mailbox| self.want(*mailbox))
     }
 
     /// Takes in a mailbox that was not indexed before; `false` when nobody listens any more.

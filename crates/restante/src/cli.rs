@@ -2,6 +2,7 @@
 
 mod device;
 mod fetch;
+mod mail;
 
 use std::path::PathBuf;
 
@@ -9,6 +10,7 @@ use clap::{Args, Parser, Subcommand};
 
 pub(crate) use device::{Device, UserSet};
 pub(crate) use fetch::{Account, AccountAdd, Doctor, Fetch, Remote, Secrets};
+pub(crate) use mail::{Label, List, Mark, Rule, RuleAdd, Search, Show};
 
 /// Keeps your mail and hands it to every device by POP3.
 #[derive(Debug, Parser)]
@@ -61,11 +63,18 @@ pub(crate) enum Command {
     User(User),
     /// List messages, oldest first
     List(List),
-    /// Print a message as it is stored
-    Show {
-        /// The id that `list` shows
-        id: String,
-    },
+    /// Find messages, the newest first
+    #[command(after_long_help = mail::QUERIES)]
+    Search(Search),
+    /// Print a message for reading, or with --raw as it is stored
+    Show(Show),
+    /// Mark messages as read, starred, archived or junk, or remove them
+    Mark(Mark),
+    /// Label messages, or list the labels in use
+    Label(Label),
+    /// What is done with messages as they arrive
+    #[command(subcommand)]
+    Rule(Rule),
     /// Bring back removed messages
     Undelete {
         /// The ids that `list --deleted` shows
@@ -139,17 +148,6 @@ pub(crate) enum User {
         #[arg(long)]
         erase: bool,
     },
-}
-
-/// `restante list`
-#[derive(Debug, Args)]
-pub(crate) struct List {
-    /// Only this mailbox
-    #[arg(long, value_name = "NAME")]
-    pub(crate) mailbox: Option<String>,
-    /// Removed messages that can still be brought back
-    #[arg(long)]
-    pub(crate) deleted: bool,
 }
 
 /// `restante import`

@@ -5,6 +5,7 @@ pub(crate) mod account;
 mod bar;
 pub(crate) mod device;
 mod dns;
+pub(crate) mod archive;
 pub(crate) mod doctor;
 pub(crate) mod export;
 pub(crate) mod fetch;
@@ -12,7 +13,11 @@ pub(crate) mod import;
 pub(crate) mod mail;
 mod marks;
 pub(crate) mod newsletter;
+pub(crate) mod mark;
 pub(crate) mod rebuild;
+pub(crate) mod rule;
+pub(crate) mod search;
+pub(crate) mod show;
 pub(crate) mod status;
 pub(crate) mod takeover;
 pub(crate) mod user;
@@ -20,7 +25,7 @@ pub(crate) mod user;
 use std::sync::Arc;
 
 use pollster::block_on as wait;
-use restante_archive::{Archive, Options as ArchiveOptions};
+use restante_archive::Archive;
 use restante_directory::{Directory, Options as DirectoryOptions};
 use restante_store::embedded::{EmbeddedStore, Options as StoreOptions};
 use restante_store::{MailStore, MailboxInfo};
@@ -72,9 +77,7 @@ fn open_existing_store(config: &Config) -> Result<Arc<EmbeddedStore>, Failure> {
 
 /// Opens what is known of the mail, beside the store.
 pub(crate) fn open_archive(config: &Config, store: Arc<dyn MailStore>) -> Result<Archive, Failure> {
-    let state = restante_directory::open_state(&config.data().join("state.db"))?;
-    let options = ArchiveOptions::default();
-    Archive::open(config.data(), state, store, options).map_err(Failure::from)
+    Ok(archive::open(config, store)()?)
 }
 
 /// Whether something is at the path; not being allowed to look is an error, not an absence.

@@ -170,6 +170,11 @@ impl Config {
     pub(crate) fn mailboxes(&self) -> &[Mailbox] {
         &self.mailboxes
     }
+    /// Names of mailboxes that are to be indexed (`true`), or never (`false`), whoever reads them.
+    pub(crate) fn indexed(&self, yes: bool) -> Vec<String> {
+        let these = self.mailboxes.iter().filter(|said| said.index == Some(yes));
+        these.map(|said| said.name.clone()).collect()
+    }
     /// The accounts, by name.
     pub(crate) fn accounts(&self) -> &[Account] {
         &self.accounts

@@ -1,8 +1,12 @@
 //! What commands print: for people, or one JSON object per line.
 
+mod screen;
+
 use std::io::{self, IsTerminal, Write};
 
 use crate::failure::Failure;
+
+pub(crate) use screen::{Screen, Style};
 
 /// Standard output, as asked for.
 pub(crate) struct Output {

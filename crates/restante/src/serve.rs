@@ -2,6 +2,7 @@
 
 mod bootstrap;
 mod fetching;
+mod following;
 mod setup;
 
 use std::process::ExitCode;
@@ -137,6 +138,7 @@ async fn serve(config: &Config, connections: usize) -> Result<ExitCode, Failure>
         std::future::ready(Next::In(REPORTS))
     });
     let store: Arc<dyn MailStore> = store;
+    following::start(config, &store, &mut jobs);
     let tended = (Arc::clone(&policies), Arc::clone(&store));
     jobs.start(TEND_FIRST, move || {
         let (policies, store) = tended.clone();

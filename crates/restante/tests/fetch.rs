@@ -28,7 +28,7 @@ fn a_url_is_fetched_into_an_empty_folder_and_then_nothing_is_new() {
     let account = format!("{USER}@{}", world.server.address());
     assert_eq!(listed[0]["account"], account.as_str());
     let id = listed[0]["id"].as_str().unwrap();
-    let shown = home.run(&["show", id]);
+    let shown = home.run(&["show", id, "--raw"]);
     let sent: Vec<_> = world.server.maildrop();
     assert!(sent.iter().any(|message| message.bytes == shown.stdout));
     let again = home.json(&once(&url, &[]), 0);

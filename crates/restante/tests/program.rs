@@ -61,7 +61,7 @@ fn mail_comes_in_is_listed_shown_and_counted() {
     assert_eq!(listed[0]["from"], "J\u{fc}rgen");
     assert_eq!(listed[0]["subject"], "Gr\u{fc}\u{df}e");
     let id = listed[0]["id"].as_str().unwrap();
-    assert_eq!(home.good(&["show", id]), message);
+    assert_eq!(home.good(&["show", id, "--raw"]), message);
     let status = json_lines(&home.good(&["status", "--json"]));
     assert_eq!(status[0]["messages"], 1);
     assert_eq!(

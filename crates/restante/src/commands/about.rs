@@ -181,6 +181,7 @@ fn show_mailbox(said: &Mailbox) -> serde_json::Value {
     let expiry = said.device_expiry.map(|term| term.to_string());
     say("device_expiry", expiry);
     say("recent", said.recent_ms.map(units::exact_duration));
+    section.extend(said.index.map(|index| ("index".to_owned(), json!(index))));
     section.into()
 }
 

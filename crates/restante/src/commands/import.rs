@@ -44,6 +44,10 @@ pub(crate) fn run(import: &Import, config: &Config, out: &Output) -> Result<Exit
         ..Options::default()
     };
     let archive = open_archive(config, store.clone())?;
+    if !import.dry_run {
+        // Who imports mail wants to find it: its mailbox is indexed from now on.
+        archive.want(mailbox)?;
+    }
     let mut marker = Keeper::new(&archive, mailbox);
     let mut failed = 0;
     for path in &import.paths {

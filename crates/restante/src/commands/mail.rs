@@ -1,18 +1,19 @@
-//! `restante list`, `show` and `undelete`: the archive from the shell.
+//! `restante list` and `undelete`.
 
 use std::collections::BTreeMap;
-use std::io::{self, Write};
 use std::process::ExitCode;
 
 use mail_parser::MessageParser;
+use restante_archive::Scope;
 use restante_store::{MailStore, MailboxInfo, MessageFilter, MessageInfo, UniqueId};
 use serde_json::json;
 
+use super::archive::{Opened, parse_id};
 use super::{find_mailbox, open_existing_store, wait};
 use crate::cli::List;
 use crate::config::Config;
 use crate::failure::Failure;
-use crate::output::{Output, finish, on_terminal, printable};
+use crate::output::Output;
 use crate::units;
 
 /// Messages asked for at once while listing.
@@ -22,8 +23,8 @@ const HEADER_OCTETS: usize = 64 * 1024;
 
 /// `restante list`
 pub(crate) fn list(list: &List, config: &Config, out: &Output) -> Result<ExitCode, Failure> {
-    let store = open_existing_store(config)?;
-    let store: &dyn MailStore = &*store;
+    let opened = Opened::new(config)?;
+    let store: &dyn MailStore = &*opened.store;
     let mailboxes = match &list.mailbox {
         Some(name) => vec![find_mailbox(store, name)?],
         None => wait(store.mailboxes())?,
@@ -42,7 +43,7 @@ pub(crate) fn list(list: &List, config: &Config, out: &Output) -> Result<ExitCod
             let Some(last) = page.last() else { break };
             after = Some(last.unique_id);
             for message in &page {
-                print(store, mailbox, message, named, out)?;
+                print(&opened, mailbox, message, named, out)?;
                 shown += 1;
             }
         }
@@ -58,13 +59,18 @@ pub(crate) fn list(list: &List, config: &Config, out: &Output) -> Result<ExitCod
 }
 
 fn print(
-    store: &dyn MailStore,
+    opened: &Opened,
     mailbox: &MailboxInfo,
     message: &MessageInfo,
     named: bool,
     out: &Output,
 ) -> Result<(), Failure> {
-    let (from, subject) = envelope(store, message.unique_id)?;
+    // The index knows more, where it has the message; a list does not wait for it.
+    let known = opened.archive.entry(&Scope::all(), message.unique_id).ok();
+    let (from, subject) = match &known {
+        Some(entry) => (entry.from.shown().to_owned(), entry.subject.clone()),
+        None => envelope(&*opened.store, message.unique_id)?,
+    };
     let removed = message.removed.map(|(at, _)| at);
     let value = json!({
         "id": message.unique_id.to_string(),
@@ -75,6 +81,9 @@ fn print(
         "subject": subject,
         "account": message.source.as_ref().map(|source| &source.account),
         "removed": removed.map(units::json_time),
+        "read": known.as_ref().map(|entry| entry.read),
+        "starred": known.as_ref().map(|entry| entry.starred),
+        "labels": known.as_ref().map(|entry| &entry.labels),
     });
     let mut line = format!(
         "{}  {}  ",
@@ -124,40 +133,6 @@ fn envelope(store: &dyn MailStore, id: UniqueId) -> Result<(String, String), Fai
     Ok((from.unwrap_or_default(), subject))
 }
 
-/// `restante show ID`: the exact bytes; on a terminal, without what a terminal would obey.
-pub(crate) fn show(id: &str, config: &Config, out: &Output) -> Result<ExitCode, Failure> {
-    let id = parse_id(id)?;
-    let store = open_existing_store(config)?;
-    let mut body = wait(store.read(id)).map_err(|error| named(&error.into(), id))?;
-    let mut piece = Vec::new();
-    if out.json() {
-        while wait(body.read(&mut piece))? > 0 {}
-        let value = json!({"id": id.to_string(), "message": String::from_utf8_lossy(&piece)});
-        out.line(&value, "")?;
-        return Ok(ExitCode::SUCCESS);
-    }
-    let terminal = on_terminal();
-    let mut stdout = io::stdout().lock();
-    loop {
-        piece.clear();
-        if wait(body.read(&mut piece))? == 0 {
-            break;
-        }
-        if terminal {
-            let text = String::from_utf8_lossy(&piece).replace("\r\n", "\n");
-            for line in text.split_inclusive('\n') {
-                let end = if line.ends_with('\n') { "\n" } else { "" };
-                let line = printable(line.trim_end_matches('\n'));
-                finish(write!(stdout, "{line}{end}"))?;
-            }
-        } else {
-            finish(stdout.write_all(&piece))?;
-        }
-    }
-    finish(stdout.flush())?;
-    Ok(ExitCode::SUCCESS)
-}
-
 /// `restante undelete ID…`
 pub(crate) fn undelete(ids: &[String], config: &Config, out: &Output) -> Result<ExitCode, Failure> {
     let store = open_existing_store(config)?;
@@ -190,22 +165,4 @@ pub(crate) fn undelete(ids: &[String], config: &Config, out: &Output) -> Result<
         out.line(&json!({"id": id.to_string(), "restored": false}), &line)?;
     }
     Ok(ExitCode::from(if lost.is_empty() { 0 } else { 67 }))
-}
-
-fn parse_id(text: &str) -> Result<UniqueId, Failure> {
-    text.parse().map_err(|error| {
-        Failure::Usage(format!(
-            "{} is not a message's id ({error}); `restante list` shows ids",
-            printable(text)
-        ))
-    })
-}
-
-fn named(failure: &Failure, id: UniqueId) -> Failure {
-    match failure {
-        Failure::NotThere(_) => Failure::NotThere(format!(
-            "there is no message {id}; `restante list` shows ids"
-        )),
-        other => Failure::Io(other.to_string()),
-    }
 }

@@ -84,6 +84,7 @@ fn of_mail(config: &Config, out: &Output) -> Result<bool, Failure> {
         )?;
         of_devices(&wait(store.views(mailbox.id))?, &mailbox.name, out)?;
     }
+    of_archive(config, store, out)?;
     if full {
         out.people(&format!(
             "Attention: less than {} is free (store.min_free); new mail is refused for now.",
@@ -130,6 +131,33 @@ fn of_devices(views: &[ViewInfo], mailbox: &str, out: &Output) -> Result<(), Fai
         )?;
     }
     Ok(())
+}
+
+/// How far the search index is.
+fn of_archive(
+    config: &Config,
+    store: std::sync::Arc<dyn MailStore>,
+    out: &Output,
+) -> Result<(), Failure> {
+    let status = super::archive::open(config, store)()?.status()?;
+    let progress = status.progress;
+    let behind = progress.total.saturating_sub(progress.indexed);
+    let line = match behind {
+        0 => "all there is".to_owned(),
+        _ => format!(
+            "{} of {}",
+            progress.indexed,
+            units::count(progress.total, "message")
+        ),
+    };
+    out.line(
+        &json!({"indexed": progress.indexed, "behind": behind, "search_index": status.octets,
+                "unreadable": status.unreadable, "not_indexed": status.unindexed}),
+        &format!(
+            "  searchable: {line}; {} on disk",
+            units::show_octets(status.octets)
+        ),
+    )
 }
 
 fn folder_octets(folder: &Path) -> Result<u64, Failure> {

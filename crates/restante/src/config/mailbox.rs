@@ -55,6 +55,8 @@ pub(crate) struct Mailbox {
     pub(crate) device_expiry: Option<Term>,
     /// How far `recent:NAME` goes back, in milliseconds.
     pub(crate) recent_ms: Option<u64>,
+    /// Whether it can be searched: `None` when somebody reads it here, and not if it is only served.
+    pub(crate) index: Option<bool>,
 }
 
 /// Reads `[mailbox.NAME]`.
@@ -66,6 +68,7 @@ pub(super) fn read(mut section: Section<'_, '_, '_>) -> Mailbox {
         max_age: section.take("max_age", MAX_AGE_RIGHT, |value| term(value.as_str()?)),
         device_expiry: section.take("device_expiry", EXPIRY_RIGHT, |value| term(value.as_str()?)),
         recent_ms: section.take("recent", RECENT_RIGHT, |value| recent(value.as_str()?)),
+        index: section.boolean("index"),
     };
     section.finish();
     mailbox

@@ -1,0 +1,239 @@
+//! `restante show`: one message, for reading or as it is stored.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::Path;
+use std::process::ExitCode;
+
+use restante_archive::Scope;
+use restante_archive::message::{Parsed, Part};
+use restante_store::{MailStore, UniqueId};
+use serde_json::json;
+
+use super::archive::{Opened, gone, parse_id};
+use super::search::milliseconds;
+use super::{make_private_folder, open_existing_store, wait};
+use crate::cli::Show;
+use crate::config::Config;
+use crate::failure::Failure;
+use crate::output::{Output, Screen, finish, on_terminal, printable};
+use crate::units;
+
+/// Columns that HTML is laid out for.
+const WIDTH: usize = 80;
+
+/// Runs `restante show`.
+pub(crate) fn run(show: &Show, config: &Config, out: &Output) -> Result<ExitCode, Failure> {
+    let id = parse_id(&show.id)?;
+    if show.raw {
+        return raw(id, config, out);
+    }
+    let opened = Opened::new(config)?;
+    let parsed = opened.archive.message(&Scope::all(), id);
+    let parsed = parsed.map_err(|error| gone(error, id))?;
+    if let Some(folder) = &show.attachments {
+        return save(&parsed, folder, out);
+    }
+    if show.html {
+        let html = parsed.html.as_deref().ok_or_else(|| {
+            Failure::NotThere(format!(
+                "{id} has no HTML; `restante show {id}` shows its text"
+            ))
+        })?;
+        return print(&json!({"id": id.to_string(), "html": html}), html, out);
+    }
+    if show.headers {
+        let headers: Vec<_> = parsed.headers.iter().map(|(n, v)| json!([n, v])).collect();
+        let lines: Vec<_> = parsed
+            .headers
+            .iter()
+            .map(|(n, v)| format!("{n}: {v}"))
+            .collect();
+        let value = json!({"id": id.to_string(), "headers": headers});
+        return print(&value, &lines.join("\n"), out);
+    }
+    let text = parsed.readable(WIDTH);
+    print(&value(id, &parsed, &text), &for_people(&parsed, &text), out)
+}
+
+/// Through the pager, line by line, without what a terminal would obey.
+fn print(value: &serde_json::Value, text: &str, out: &Output) -> Result<ExitCode, Failure> {
+    let mut screen = Screen::new(out);
+    if out.json() {
+        screen.line(value, &|_| String::new())?;
+    } else {
+        for line in text.lines() {
+            screen.line(value, &|_| printable(line))?;
+        }
+    }
+    screen.finish()?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn value(id: UniqueId, parsed: &Parsed, text: &str) -> serde_json::Value {
+    let all = |addresses: &[restante_archive::Address]| -> Vec<String> {
+        addresses.iter().map(ToString::to_string).collect()
+    };
+    let attachments: Vec<_> = parsed
+        .attachments()
+        .map(|part| {
+            json!({"part": part.id, "name": part.name, "type": part.media_type,
+                   "size": part.content.len()})
+        })
+        .collect();
+    json!({
+        "id": id.to_string(),
+        "subject": parsed.subject,
+        "from": all(&parsed.from),
+        "to": all(&parsed.to),
+        "cc": all(&parsed.cc),
+        "date": parsed.date.map(|date| units::json_time(milliseconds(date))),
+        "message_id": parsed.message_id,
+        "list_id": parsed.list_id,
+        "text": text,
+        "attachments": attachments,
+        "truncated": parsed.truncated,
+    })
+}
+
+fn for_people(parsed: &Parsed, text: &str) -> String {
+    let mut all = String::new();
+    for (name, addresses) in [
+        ("From", &parsed.from),
+        ("To", &parsed.to),
+        ("Cc", &parsed.cc),
+        ("Reply-To", &parsed.reply_to),
+    ] {
+        if !addresses.is_empty() {
+            let shown: Vec<_> = addresses.iter().map(ToString::to_string).collect();
+            all += &format!("{name}: {}\n", shown.join(", "));
+        }
+    }
+    if let Some(date) = parsed.date {
+        all += &format!("Date: {}\n", units::show_time(milliseconds(date)));
+    }
+    all += &format!("Subject: {}\n", parsed.subject);
+    for part in parsed.attachments() {
+        all += &format!(
+            "Attachment: {} ({}, {})\n",
+            part.name.as_deref().unwrap_or("without a name"),
+            part.media_type,
+            units::show_octets(part.content.len() as u64)
+        );
+    }
+    all.push('\n');
+    all += text;
+    if parsed.truncated {
+        all += "\n(The message is larger; --raw shows it whole.)\n";
+    }
+    all
+}
+
+/// The exact octets; on a terminal, without what a terminal would obey.
+fn raw(id: UniqueId, config: &Config, out: &Output) -> Result<ExitCode, Failure> {
+    let store = open_existing_store(config)?;
+    let gone = |error: restante_store::StoreError| gone(error.into(), id);
+    let mut body = wait(store.read(id)).map_err(gone)?;
+    let mut piece = Vec::new();
+    if out.json() {
+        while wait(body.read(&mut piece))? > 0 {}
+        let value = json!({"id": id.to_string(), "message": String::from_utf8_lossy(&piece)});
+        out.line(&value, "")?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let terminal = on_terminal();
+    let mut stdout = io::stdout().lock();
+    loop {
+        piece.clear();
+        if wait(body.read(&mut piece))? == 0 {
+            break;
+        }
+        if terminal {
+            let text = String::from_utf8_lossy(&piece).replace("\r\n", "\n");
+            for line in text.split_inclusive('\n') {
+                let end = if line.ends_with('\n') { "\n" } else { "" };
+                let line = printable(line.trim_end_matches('\n'));
+                finish(write!(stdout, "{line}{end}"))?;
+            }
+        } else {
+            finish(stdout.write_all(&piece))?;
+        }
+    }
+    finish(stdout.flush())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Saves what is attached, each under a name of its own; nothing that is there is overwritten.
+fn save(parsed: &Parsed, folder: &Path, out: &Output) -> Result<ExitCode, Failure> {
+    let mut saved = 0_u64;
+    for part in parsed.attachments() {
+        make_private_folder(folder)?;
+        let path = folder.join(format!("{}-{}", part.id, file_name(part)));
+        let mut file = File::create_new(&path).map_err(Failure::io(format_args!(
+            "cannot make {}; name another folder, or move it away",
+            path.display()
+        )))?;
+        file.write_all(&part.content)
+            .map_err(Failure::io(format_args!("cannot write {}", path.display())))?;
+        saved += 1;
+        out.line(
+            &json!({"path": path, "type": part.media_type, "size": part.content.len()}),
+            &path.display().to_string(),
+        )?;
+    }
+    if saved == 0 {
+        out.people("Nothing is attached.")?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A stranger's name, made a file's: no path, no leading dot, nothing that a shell or a terminal obeys.
+fn file_name(part: &Part) -> String {
+    let name = part.name.as_deref().unwrap_or("attachment");
+    let last = name.rsplit(['/', '\\']).next().unwrap_or(name);
+    let usual: String = printable(last)
+        .chars()
+        .map(|c| {
+            if c.is_alphanumeric() || "-_.+ ".contains(c) {
+                c
+            } else {
+                '_'
+            }
+        })
+        .take(100)
+        .collect();
+    let usual = usual.trim_matches(['.', ' ']);
+    if usual.is_empty() {
+        "attachment".to_owned()
+    } else {
+        usual.to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_strangers_name_is_no_path() {
+        for (name, safe) in [
+            ("../../etc/passwd", "passwd"),
+            ("C:\\x\\a.doc", "a.doc"),
+            (".bashrc", "bashrc"),
+            ("a\u{1b}[31m;rm -rf *.txt", "a__31m_rm -rf _.txt"),
+            ("..", "attachment"),
+            ("naïve.txt", "naïve.txt"),
+        ] {
+            let part = Part {
+                id: 1,
+                name: Some(name.to_owned()),
+                media_type: String::new(),
+                content_id: None,
+                inline: false,
+                within: None,
+                content: Vec::new(),
+            };
+            assert_eq!(file_name(&part), safe, "{name}");
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! The archive's index follows the store: beside everything else, and in nobody's way.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use restante_archive::Archive;
+use restante_store::MailStore;
+use tracing::{error, info};
+
+use crate::commands::archive::open;
+use crate::config::Config;
+use crate::jobs::{Jobs, Next};
+
+/// How often it is looked whether mail has come.
+const OFTEN: Duration = Duration::from_secs(1);
+/// How long it waits after a fault.
+const AFTER_FAULT: Duration = Duration::from_secs(60);
+
+/// Ends the work of the job when the job is gone.
+struct Ends(Arc<AtomicBool>);
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Starts following. An index that cannot be opened is tried again; nothing else waits for it.
+pub(super) fn start(config: &Config, store: &Arc<dyn MailStore>, jobs: &mut Jobs) {
+    let opener = open(config, Arc::clone(store));
+    let opener = Arc::new(opener);
+    let kept: Arc<std::sync::OnceLock<Archive>> = Arc::default();
+    jobs.start(Duration::ZERO, move || {
+        let (opener, kept) = (Arc::clone(&opener), Arc::clone(&kept));
+        async move {
+            let stop = Arc::new(AtomicBool::new(false));
+            let _ends = Ends(Arc::clone(&stop));
+            let work = tokio::task::spawn_blocking(move || {
+                if kept.get().is_none() {
+                    // Only this job opens it, and a job never overlaps with itself.
+                    let _first = kept.set(opener()?);
+                }
+                let Some(archive) = kept.get() else {
+                    return Ok(0);
+                };
+                archive.catch_up(&mut |_| {
+                    if stop.load(Ordering::Relaxed) {
+                        ControlFlow::Break(())
+                    } else {
+                        ControlFlow::Continue(())
+                    }
+                })
+            });
+            Next::In(match work.await {
+                Ok(Ok(0)) => OFTEN,
+                Ok(Ok(messages)) => {
+                    info!(messages, "indexed");
+                    OFTEN
+                }
+                Ok(Err(error)) => {
+                    error!(%error, "the search index cannot follow; mail is not concerned");
+                    AFTER_FAULT
+                }
+                Err(error) => {
+                    error!(%error, "the search index failed; mail is not concerned");
+                    AFTER_FAULT
+                }
+            })
+        }
+    });
+}
