@@ -9,6 +9,7 @@
 )]
 
 mod abuse;
+mod archive;
 mod bench;
 // The one corpus of the tests, taken as source: a crate that does not compile must not keep this
 // program from saying so.
@@ -60,8 +61,8 @@ const USAGE: &str = "\
 cargo xtask setup                  install what the tests need, or say what to type
 cargo xtask test [--quick] [STEP]… fmt, clippy, deny, docs, tests, then the program against the world
                                    --quick: fewer messages, kills and sessions
-                                   STEP: fmt clippy deny docs tests oauth setup interop fetch crash
-                                         devices abuse
+                                   STEP: fmt clippy deny docs tests archive oauth setup interop fetch
+                                         crash devices abuse
 cargo xtask bench server [--runs N] [--only ROW]… [--quick] [--write]
                                    ours beside Dovecot and a null server; --write: docs/benchmarks.md
 cargo xtask bench fetch [--runs N] [--only ROW]… [--quick] [--write]

@@ -6,8 +6,8 @@ use std::process::{Command, Stdio};
 
 use crate::tally::{Cases, Tally};
 use crate::{
-    Fallible, abuse, crash, devices, fail, fetch, interop, oauth, setting_up, setup, target_folder,
-    workspace,
+    Fallible, abuse, archive, crash, devices, fail, fetch, interop, oauth, setting_up, setup,
+    target_folder, workspace,
 };
 
 /// What was asked for.
@@ -19,8 +19,8 @@ pub(crate) struct Plan {
 }
 
 const STEPS: &[&str] = &[
-    "fmt", "clippy", "deny", "docs", "tests", "oauth", "setup", "interop", "fetch", "crash",
-    "devices", "abuse", "control",
+    "fmt", "clippy", "deny", "docs", "tests", "archive", "oauth", "setup", "interop", "fetch",
+    "crash", "devices", "abuse", "control",
 ];
 
 impl Plan {
@@ -88,6 +88,9 @@ pub(crate) fn test(words: &[&str]) -> Fallible<bool> {
     }
     if plan.wants("tests") {
         tally.suite("tests", cargo_test);
+    }
+    if plan.wants("archive") {
+        tally.suite("archive", archive::run_all);
     }
     if plan.wants("oauth") {
         tally.suite("oauth", oauth::run_all);

@@ -8,6 +8,7 @@ mod date;
 mod headers;
 mod junk;
 mod text;
+mod tnef;
 mod walk;
 
 use mail_parser::{Message, MessageParser};

@@ -27,6 +27,16 @@ struct Batch {
     to: Option<Place>,
     arrivals: Vec<Arrival>,
     gone: Vec<UniqueId>,
+    /// Where the history stood when the batch was read: what left since is not known to it.
+    history: (i64, i64),
+}
+
+/// From where a batch leads to where, and where the history stood when it was read.
+#[derive(Debug, Clone, Copy)]
+struct Way {
+    from: Place,
+    to: Place,
+    history: (i64, i64),
 }
 
 /// How far the index is: in the store's history, or within a mailbox that is taken in later.
@@ -115,6 +125,12 @@ impl Archive {
         Ok(status)
     }
 
+    /// Octets of text that have gone into the index since it was made.
+    pub fn text_octets(&self) -> Result<u64, ArchiveError> {
+        self.index
+            .read(|c| c.query_row("SELECT octets FROM meta", [], |row| index::unsigned(row, 0)))
+    }
+
     fn is_wanted(&self, mailbox: &MailboxInfo) -> Result<bool, ArchiveError> {
         if self.options.never.contains(&mailbox.name) {
             return Ok(false);
@@ -169,10 +185,9 @@ impl Archive {
     ) -> Result<Caught, ArchiveError> {
         let mut caught = Caught::default();
         let (to_writer, batches) = sync_channel(1);
-        let mut progress = self.progress()?;
         std::thread::scope(|scope| {
             let reader = scope.spawn(move || self.read_all(mailboxes, &to_writer));
-            let written = self.write_all(mailboxes, &batches, &mut caught, &mut progress, tell);
+            let written = self.write_all(mailboxes, &batches, &mut caught, tell);
             // Whatever ended it, the reader must not wait for a writer that is gone.
             drop(batches);
             let read = reader.join().unwrap_or_else(|_| {
@@ -180,9 +195,10 @@ impl Archive {
                     "the reader of the store's history failed; this is a bug".to_owned(),
                 ))
             });
-            written.and(read)
-        })?;
-        Ok(caught)
+            written?;
+            caught.done &= read?;
+            Ok(caught)
+        })
     }
 
     fn write_all(
@@ -190,10 +206,15 @@ impl Archive {
         mailboxes: &HashMap<MailboxId, i64>,
         batches: &Receiver<Batch>,
         caught: &mut Caught,
-        progress: &mut Progress,
         tell: &mut dyn FnMut(Progress) -> ControlFlow<()>,
     ) -> Result<(), ArchiveError> {
+        let mut known = None;
         for batch in batches.iter() {
+            // Counting takes long enough not to be done while nothing comes.
+            let progress = match &mut known {
+                Some(progress) => progress,
+                None => known.insert(self.progress()?),
+            };
             let Some(came) = self.write_batch(mailboxes, &batch)? else {
                 // Another process went on: what was read is stale.
                 return Ok(());
@@ -225,11 +246,13 @@ impl Archive {
         }
         let ruled_ms = self.ruled_ms()?;
         self.index.write(|c| {
-            if !stands(c, batch.from)? {
+            let filling_late =
+                !matches!(batch.from, Place::History(_)) && position(c)? != batch.history;
+            if filling_late || !stands(c, batch.from)? {
                 return Ok(None);
             }
             let filling: bool = c.query_row("SELECT filling FROM meta", [], |row| row.get(0))?;
-            let mut came = 0;
+            let (mut came, mut octets) = (0, 0);
             for (arrival, marks) in order.iter().zip(&marks) {
                 let Some(mailbox) = mailboxes.get(&arrival.mailbox) else {
                     continue;
@@ -238,6 +261,7 @@ impl Archive {
                     continue;
                 };
                 came += 1;
+                octets += arrival.extract.text_octets() as i64;
                 if arrival.extract.facts & facts::UNREADABLE != 0 {
                     c.execute("UPDATE meta SET unreadable = unreadable + 1", [])?;
                 }
@@ -248,6 +272,7 @@ impl Archive {
                         .execute([id])?;
                 }
             }
+            c.execute("UPDATE meta SET octets = octets + ?1", [octets])?;
             for uid in &batch.gone {
                 index::remove(c, *uid)?;
             }
@@ -258,15 +283,15 @@ impl Archive {
         })
     }
 
-    /// Reads and parses all there is to know, and sends it in batches.
+    /// Reads and parses all there is to know, and sends it in batches. Whether that was all.
     fn read_all(
         &self,
         mailboxes: &HashMap<MailboxId, i64>,
         to_writer: &SyncSender<Batch>,
-    ) -> Result<(), ArchiveError> {
+    ) -> Result<bool, ArchiveError> {
         for (mailbox, filled) in self.index.read(to_fill)? {
             if !self.fill(mailbox, filled, to_writer)? {
-                return Ok(());
+                return Ok(false);
             }
         }
         let (epoch, place) = self.index.read(position)?;
@@ -280,11 +305,12 @@ impl Archive {
             if told.reset {
                 // Another history: what has left in the meantime is not told, so all is learnt again.
                 self.index.wipe()?;
-                return Ok(());
+                return Ok(false);
             }
             let last = told.changes.len() < limits::CHANGES;
             if told.next == at && told.changes.is_empty() {
-                return self.want_fetched(&fetched);
+                self.want_fetched(&fetched)?;
+                return Ok(true);
             }
             let (mut added, mut gone) = (Vec::new(), Vec::new());
             for change in told.changes {
@@ -300,13 +326,17 @@ impl Archive {
                     Change::Removed(_, uid) => gone.push(uid),
                 }
             }
-            let from = Place::History(at);
-            let to = Place::History(told.next);
-            if !self.send(from, to, &added, gone, to_writer)? {
-                return Ok(());
+            let way = Way {
+                from: Place::History(at),
+                to: Place::History(told.next),
+                history: (at.epoch as i64, at.place as i64),
+            };
+            if !self.send(way, &added, gone, to_writer)? {
+                return Ok(false);
             }
             if last {
-                return self.want_fetched(&fetched);
+                self.want_fetched(&fetched)?;
+                return Ok(true);
             }
             at = told.next;
         }
@@ -324,18 +354,17 @@ impl Archive {
         to_writer: &SyncSender<Batch>,
     ) -> Result<bool, ArchiveError> {
         loop {
-            let page =
-                wait(
-                    self.store
-                        .browse(mailbox, MessageFilter::Live, after, limits::CHANGES),
-                )?;
+            let history = self.index.read(position)?;
+            let filter = MessageFilter::Live;
+            let page = wait(self.store.browse(mailbox, filter, after, limits::CHANGES))?;
             let from = Place::Filling(mailbox, after);
             let to = match page.last() {
                 Some(last) => Place::Filling(mailbox, Some(last.unique_id)),
                 None => Place::Filled(mailbox),
             };
             after = page.last().map(|last| last.unique_id);
-            if !self.send(from, to, &page, Vec::new(), to_writer)? {
+            let way = Way { from, to, history };
+            if !self.send(way, &page, Vec::new(), to_writer)? {
                 return Ok(false);
             }
             if after.is_none() {
@@ -347,8 +376,7 @@ impl Archive {
     /// Parses and sends in batches of about [`limits::BATCH_OCTETS`]; only the last moves the place.
     fn send(
         &self,
-        from: Place,
-        to: Place,
+        way: Way,
         added: &[MessageInfo],
         gone: Vec<UniqueId>,
         to_writer: &SyncSender<Batch>,
@@ -367,10 +395,11 @@ impl Archive {
             if octets >= limits::BATCH_OCTETS {
                 octets = 0;
                 let batch = Batch {
-                    from,
+                    from: way.from,
                     to: None,
                     arrivals: std::mem::take(&mut arrivals),
                     gone: Vec::new(),
+                    history: way.history,
                 };
                 if to_writer.send(batch).is_err() {
                     return Ok(false);
@@ -378,10 +407,11 @@ impl Archive {
             }
         }
         let batch = Batch {
-            from,
-            to: Some(to),
+            from: way.from,
+            to: Some(way.to),
             arrivals,
             gone,
+            history: way.history,
         };
         Ok(to_writer.send(batch).is_ok())
     }

@@ -27,6 +27,9 @@ const SCHEMA: &str = include_str!("index/schema.sql");
 /// How long another process may hold the database.
 const BUSY: Duration = Duration::from_secs(30);
 
+/// Pages of the full-text index that are merged in one transaction.
+const MERGE_PAGES: i64 = 4_000;
+
 /// Row ids within one second.
 pub(crate) const SLOT_BITS: u32 = 8;
 
@@ -145,7 +148,23 @@ impl Index {
 
     /// Merges what many small transactions left, so that a search reads less.
     pub(crate) fn optimize(&self) -> Result<(), ArchiveError> {
-        self.write(|c| c.execute_batch("INSERT INTO text (text) VALUES ('optimize')"))?;
+        // Piece by piece: whoever marks a message meanwhile does not wait for all of it.
+        let mut pages = -MERGE_PAGES;
+        loop {
+            let changed = self.write(|c| {
+                let before = c.total_changes();
+                c.execute(
+                    "INSERT INTO text (text, rank) VALUES ('merge', ?1)",
+                    [pages],
+                )?;
+                Ok(c.total_changes() - before)
+            })?;
+            // FTS5: fewer than two changes say that nothing is left to merge.
+            if changed < 2 {
+                break;
+            }
+            pages = MERGE_PAGES;
+        }
         lock(&self.writer)
             .execute_batch("PRAGMA optimize; PRAGMA wal_checkpoint(TRUNCATE);")
             .map_err(|error| failed(&error))

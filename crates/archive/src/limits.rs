@@ -41,9 +41,6 @@ pub const NESTING: usize = 8;
 /// Octets that one file inside a zip (docx, odt, …) may come to.
 pub const UNPACKED_OCTETS: u64 = 8 * 1024 * 1024;
 
-/// Octets of a PDF whose text is read.
-pub const PDF_OCTETS: usize = 8 * 1024 * 1024;
-
 /// Characters of a query.
 pub const QUERY_CHARACTERS: usize = 2_000;
 

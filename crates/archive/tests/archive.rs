@@ -377,3 +377,118 @@ fn newsletters_are_grouped_and_thinned_out() {
     home.catch_up();
     assert_eq!(home.found("list:weekly").len(), 2);
 }
+
+/// AND, OR and NOT are what sets make of them, in whatever part of the index their sides are looked up.
+#[test]
+fn operators_are_those_of_sets() {
+    use std::collections::BTreeSet;
+    let home = Home::new();
+    for (at, subject) in ["alpha", "alpha beta", "beta", "gamma"].iter().enumerate() {
+        let list = if at % 2 == 0 {
+            "List-Id: <l.example.org>\r\n"
+        } else {
+            ""
+        };
+        let id = home.put(
+            home.mailbox,
+            &mail(subject, at as u32 + 1, list, &"delta ".repeat(at * 50)),
+        );
+        let change = MarkChange {
+            read: Some(at < 2),
+            add: if at == 2 {
+                vec!["work".to_owned()]
+            } else {
+                Vec::new()
+            },
+            ..MarkChange::default()
+        };
+        home.archive.mark(&Scope::all(), &[id], &change).unwrap();
+    }
+    home.catch_up();
+    let all: BTreeSet<_> = home.found("").into_iter().collect();
+    let atoms = [
+        "alpha",
+        "subject:beta",
+        "del*",
+        "\"alpha beta\"",
+        "list:*",
+        "list:l.example.org",
+        "is:unread",
+        "is:newsletter",
+        "has:attachment",
+        "label:work",
+        "label:*",
+        "larger:400",
+        "after:2024-05-02",
+        "date:2024-05-03",
+        "account:none",
+        "nothing",
+    ];
+    let set = |query: &str| home.found(query).into_iter().collect::<BTreeSet<_>>();
+    for a in atoms {
+        let of_a = set(a);
+        assert_eq!(set(&format!("NOT {a}")), &all - &of_a, "NOT {a}");
+        for b in atoms {
+            let of_b = set(b);
+            assert_eq!(set(&format!("{a} AND {b}")), &of_a & &of_b, "{a} AND {b}");
+            assert_eq!(set(&format!("{a} OR {b}")), &of_a | &of_b, "{a} OR {b}");
+            assert_eq!(set(&format!("{a} NOT {b}")), &of_a - &of_b, "{a} NOT {b}");
+            assert_eq!(
+                set(&format!("NOT ({a} OR {b})")),
+                &all - &(&of_a | &of_b),
+                "NOT ({a} OR {b})"
+            );
+        }
+    }
+}
+
+#[test]
+fn two_that_follow_at_once_index_each_message_once() {
+    let home = Home::new();
+    let other = open(home.folder.path(), &home.store);
+    let ids: Vec<_> = (1..=60)
+        .map(|at| home.put(home.mailbox, &mail("same", at % 28 + 1, "", "text")))
+        .collect();
+    std::thread::scope(|scope| {
+        for archive in [&home.archive, &other] {
+            scope.spawn(|| {
+                archive
+                    .catch_up(&mut |_| ControlFlow::Continue(()))
+                    .unwrap()
+            });
+        }
+    });
+    home.catch_up();
+    let mut found = home.found("same");
+    found.sort();
+    assert_eq!(found, ids);
+    assert_eq!(home.archive.progress().unwrap().indexed, 60);
+}
+
+#[test]
+fn many_messages_of_one_second_are_all_there_page_by_page() {
+    let home = Home::new();
+    let count = 600;
+    for _ in 0..count {
+        home.put(home.mailbox, &mail("same", 1, "", "text"));
+    }
+    home.catch_up();
+    let (mut after, mut seen) = (None, std::collections::HashSet::new());
+    loop {
+        let page = Page {
+            after,
+            limit: 70,
+            ..Page::default()
+        };
+        let query = Query::parse("same").unwrap();
+        let found = home.archive.search(&Scope::all(), &query, &page).unwrap();
+        for entry in &found.entries {
+            assert!(seen.insert(entry.id), "told twice");
+        }
+        after = found.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    assert_eq!(seen.len(), count);
+}

@@ -2,18 +2,18 @@
 
 pub(crate) mod about;
 pub(crate) mod account;
+pub(crate) mod archive;
 mod bar;
 pub(crate) mod device;
 mod dns;
-pub(crate) mod archive;
 pub(crate) mod doctor;
 pub(crate) mod export;
 pub(crate) mod fetch;
 pub(crate) mod import;
 pub(crate) mod mail;
+pub(crate) mod mark;
 mod marks;
 pub(crate) mod newsletter;
-pub(crate) mod mark;
 pub(crate) mod rebuild;
 pub(crate) mod rule;
 pub(crate) mod search;

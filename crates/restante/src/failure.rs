@@ -124,15 +124,3 @@ impl From<DirectoryError> for Failure {
         }
     }
 }
-
-impl From<ArchiveError> for Failure {
-    fn from(error: ArchiveError) -> Self {
-        let what = error.to_string();
-        match error {
-            ArchiveError::NotFound => Self::NotThere(what),
-            ArchiveError::Query(_) | ArchiveError::Invalid(_) => Self::Usage(what),
-            ArchiveError::Store(error) => error.into(),
-            _ => Self::Io(what),
-        }
-    }
-}

@@ -62,7 +62,15 @@ pub(crate) fn decoded_headers(message: &Message<'_>) -> Vec<(String, String)> {
     message
         .headers_raw()
         .zip(message.headers())
-        .map(|((name, raw), header)| {
+        .map(|((known, raw), header)| {
+            // As it stands in the message: the parser has spellings of its own.
+            let place = header.offset_field as usize..header.offset_start as usize;
+            let field = message
+                .raw_message()
+                .get(place)
+                .map(String::from_utf8_lossy);
+            let name = field.as_deref().unwrap_or(known);
+            let name = name.split(':').next().unwrap_or(name);
             let value = match &header.value {
                 HeaderValue::Text(text) => header_text(text),
                 _ => header_text(raw),

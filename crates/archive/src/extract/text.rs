@@ -1,6 +1,7 @@
 //! The readable text of a message: for the index, for a preview, and laid out for reading.
 
 mod layout;
+mod office;
 
 use mail_parser::decoders::html::html_to_text;
 use mail_parser::{Message, PartType};
@@ -79,6 +80,10 @@ pub(crate) fn of_file(media_type: &str, name: Option<&str>, content: &[u8]) -> O
         }
         ("text/plain" | "text/csv" | "text/markdown", _) | (_, "txt" | "csv" | "md") => {
             Some(text(content))
+        }
+        (_, "docx" | "xlsx" | "pptx" | "odt" | "ods" | "odp") => office::text(content),
+        (kind, _) if kind.contains("officedocument") || kind.contains("opendocument") => {
+            office::text(content)
         }
         _ => None,
     }

@@ -4,6 +4,7 @@
 use mail_parser::{Message, MessagePart, MimeHeaders, PartType};
 
 use super::headers::header_text;
+use super::tnef;
 use crate::limits;
 
 /// What the walk comes by.
@@ -78,13 +79,41 @@ impl Walk<'_> {
     }
 
     fn file(&mut self, number: u32, name: Option<String>, part: &MessagePart<'_>, content: &[u8]) {
+        let media_type = media_type(part);
+        let wrapped = media_type.ends_with("/ms-tnef")
+            || name
+                .as_ref()
+                .is_some_and(|name| name.eq_ignore_ascii_case("winmail.dat"));
         (self.tell)(Found::File {
             part: number,
             name,
-            media_type: media_type(part),
+            media_type,
             content,
             inline: part.content_id(),
         });
+        if wrapped {
+            self.unwrap(content);
+        }
+    }
+
+    /// The files in a winmail.dat, after it.
+    fn unwrap(&mut self, content: &[u8]) {
+        for file in tnef::files(content) {
+            if self.next as usize > limits::PARTS {
+                return;
+            }
+            let part = self.number();
+            (self.tell)(Found::File {
+                part,
+                name: file.name,
+                media_type: file
+                    .media_type
+                    .unwrap_or_else(|| "application/octet-stream".to_owned())
+                    .to_ascii_lowercase(),
+                content: file.content,
+                inline: None,
+            });
+        }
     }
 
     fn number(&mut self) -> u32 {

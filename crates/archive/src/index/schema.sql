@@ -3,9 +3,10 @@ CREATE TABLE meta (
     place INTEGER NOT NULL,
     marks INTEGER NOT NULL,
     filling INTEGER NOT NULL,
-    unreadable INTEGER NOT NULL
+    unreadable INTEGER NOT NULL,
+    octets INTEGER NOT NULL
 ) STRICT;
-INSERT INTO meta VALUES (0, 0, 0, 1, 0);
+INSERT INTO meta VALUES (0, 0, 0, 1, 0, 0);
 CREATE TABLE mailbox (
     id INTEGER PRIMARY KEY,
     mailbox BLOB NOT NULL UNIQUE,

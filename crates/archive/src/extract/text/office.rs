@@ -1,0 +1,105 @@
+//! The text of office files that are a zip of XML: docx, xlsx and pptx (ECMA-376), odt, ods and odp
+//! (OASIS OpenDocument).
+
+use std::io::{Cursor, Read};
+
+use quick_xml::Reader;
+use quick_xml::events::Event;
+use zip::ZipArchive;
+
+use crate::limits;
+
+/// The text; `None` where it is no such file.
+pub(super) fn text(content: &[u8]) -> Option<String> {
+    let mut zip = ZipArchive::new(Cursor::new(content)).ok()?;
+    let mut names: Vec<String> = zip
+        .file_names()
+        .filter(|name| holds_text(name))
+        .map(str::to_owned)
+        .collect();
+    names.sort();
+    let mut all = String::new();
+    for name in names.iter().take(limits::PARTS) {
+        let Ok(file) = zip.by_name(name) else {
+            continue;
+        };
+        let mut xml = Vec::new();
+        // What is damaged or too large is read as far as it goes.
+        let _as_far_as_it_goes = file.take(limits::UNPACKED_OCTETS).read_to_end(&mut xml);
+        append(&xml, &mut all);
+        if all.len() >= limits::TEXT_OCTETS {
+            break;
+        }
+    }
+    (!all.is_empty()).then_some(all)
+}
+
+fn holds_text(name: &str) -> bool {
+    matches!(
+        name,
+        "word/document.xml" | "word/footnotes.xml" | "xl/sharedStrings.xml" | "content.xml"
+    ) || name.starts_with("ppt/slides/slide") && name.ends_with(".xml")
+}
+
+/// The text between the tags; where a paragraph or a cell ends, a word ends.
+fn append(xml: &[u8], all: &mut String) {
+    let xml = String::from_utf8_lossy(xml);
+    let mut reader = Reader::from_str(&xml);
+    while all.len() < limits::TEXT_OCTETS {
+        match reader.read_event() {
+            Ok(Event::Text(text)) => all.push_str(&text),
+            Ok(Event::GeneralRef(name)) => all.push(match name.as_ref() {
+                "amp" => '&',
+                "lt" => '<',
+                "gt" => '>',
+                "quot" => '"',
+                "apos" => '\'',
+                _ => ' ',
+            }),
+            Ok(Event::End(tag)) => {
+                if matches!(tag.local_name().as_ref(), "p" | "h" | "si" | "tc") {
+                    all.push('\n');
+                }
+            }
+            Ok(Event::Empty(tag)) => {
+                if matches!(tag.local_name().as_ref(), "tab" | "br" | "s" | "line-break") {
+                    all.push(' ');
+                }
+            }
+            Ok(Event::Eof) | Err(_) => return,
+            Ok(_) => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    #[test]
+    fn a_document_is_read_and_a_bomb_is_not_unpacked() {
+        let mut zip = zip::ZipWriter::new(Cursor::new(Vec::new()));
+        let options = zip::write::SimpleFileOptions::default();
+        zip.start_file("word/document.xml", options).unwrap();
+        zip.write_all(b"<w:document><w:p><w:r><w:t>Annual &amp; report</w:t></w:r></w:p><w:p><w:t>Profit</w:t></w:p></w:document>")
+            .unwrap();
+        zip.start_file("word/media/secret.xml", options).unwrap();
+        zip.write_all(b"<x>hidden</x>").unwrap();
+        zip.start_file("content.xml", options).unwrap();
+        for _ in 0..64 {
+            zip.write_all(&vec![b' '; 1 << 20]).unwrap();
+        }
+        let bytes = zip.finish().unwrap().into_inner();
+        let text = text(&bytes).unwrap();
+        assert!(
+            text.contains("Annual & report\nProfit\n"),
+            "{:?}",
+            &text[..60.min(text.len())]
+        );
+        assert!(!text.contains("hidden"));
+        assert!(text.len() <= limits::UNPACKED_OCTETS as usize + 100);
+        assert_eq!(super::text(b"PK\x03\x04 no zip"), None);
+    }
+}

@@ -1,0 +1,105 @@
+//! The archive's parser beside another: Python's email package reads the same mail, and where both should
+//! agree they do.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use crate::corpus;
+use crate::process::run;
+use crate::tally::Cases;
+use crate::{Fallible, fail, scratch, workspace};
+
+/// The comparison; the example may have to be compiled first.
+const LIMIT: Duration = Duration::from_secs(900);
+
+/// Of a thousand messages so many may be read otherwise: broken ones, of which nobody can say what is
+/// right. A field and its measure.
+const TOLERATED: [(&str, u64); 4] = [("subject", 5), ("from", 5), ("date", 5), ("files", 10)];
+
+/// Runs the comparison on the real and the odd corpus, a case for each field.
+pub(crate) fn run_all(cases: &mut Cases) {
+    for (set, samples) in [("real", corpus::real()), ("odd", corpus::odd())] {
+        let mut told = None;
+        cases.case(
+            &format!("{set}: {} messages are read", samples.len()),
+            || {
+                told = Some(compare(set, &samples)?);
+                Ok(())
+            },
+        );
+        let Some(told) = told else { continue };
+        for (field, tolerated) in TOLERATED {
+            // The odd ones are odd: ten times as many may be read otherwise.
+            let tolerated = if set == "odd" {
+                tolerated * 20
+            } else {
+                tolerated
+            };
+            cases.case(&format!("{set}: {field}"), || {
+                judge(&told, field, tolerated)
+            });
+        }
+    }
+}
+
+/// One line for each field, as `oracle.py` prints them.
+fn compare(set: &str, samples: &[corpus::Sample]) -> Fallible<String> {
+    let scratch = scratch(&format!("archive-{set}"))?;
+    let folder = scratch.path().join("mail");
+    fs::create_dir(&folder)?;
+    for (at, sample) in samples.iter().enumerate() {
+        let name = Path::new(&sample.name).file_name().unwrap_or_default();
+        fs::write(
+            folder.join(format!("{at:05}-{}", name.to_string_lossy())),
+            &sample.bytes,
+        )?;
+    }
+    let mut tell = Command::new(env!("CARGO"));
+    tell.args([
+        "run",
+        "--quiet",
+        "--locked",
+        "-p",
+        "restante-archive",
+        "--example",
+        "tell",
+        "--",
+    ])
+    .arg(&folder)
+    .current_dir(workspace());
+    let lines = run(&mut tell, b"", LIMIT)?.ok("the example tell")?.out;
+    let told = scratch.path().join("told");
+    fs::write(&told, lines)?;
+    let mut oracle = Command::new("python3");
+    oracle
+        .arg(workspace().join("xtask/src/archive/oracle.py"))
+        .arg(&folder)
+        .arg(&told);
+    let compared = run(&mut oracle, b"", LIMIT)?.ok("python3 oracle.py")?;
+    Ok(String::from_utf8_lossy(&compared.out).into_owned())
+}
+
+fn judge(told: &str, field: &str, tolerated: u64) -> Fallible<()> {
+    let marked = format!("\"field\": \"{field}\"");
+    let Some(line) = told.lines().find(|line| line.contains(&marked)) else {
+        return fail(format!("nothing was compared:\n{told}"));
+    };
+    let number = |name: &str| -> Fallible<u64> {
+        let after = line
+            .split(&format!("\"{name}\": "))
+            .nth(1)
+            .unwrap_or_default();
+        let digits: String = after.chars().take_while(char::is_ascii_digit).collect();
+        Ok(digits.parse()?)
+    };
+    let (agree, differ) = (number("agree")?, number("differ")?);
+    if agree == 0 || differ * 1000 > tolerated * (agree + differ) {
+        return fail(format!(
+            "{differ} of {} are read otherwise: {line}",
+            agree + differ
+        ));
+    }
+    Ok(())
+}
