@@ -9,6 +9,7 @@ mod served;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
+use std::path::Path;
 use std::process::Output;
 use std::time::Duration;
 

@@ -119,7 +119,10 @@ fn a_mere_resemblance_permits_no_deletion() {
     let listed = home.listed();
     let bodies: Vec<_> = listed
         .iter()
-        .map(|line| home.run(&["show", line["id"].as_str().unwrap()]).stdout)
+        .map(|line| {
+            home.run(&["show", line["id"].as_str().unwrap(), "--raw"])
+                .stdout
+        })
         .collect();
     assert!(
         bodies.contains(&there.bytes),

@@ -14,8 +14,9 @@ pub(super) fn text(content: &[u8]) -> Option<String> {
     let mut zip = ZipArchive::new(Cursor::new(content)).ok()?;
     let mut names: Vec<String> = zip
         .file_names()
+        .filter_map(Result::ok)
         .filter(|name| holds_text(name))
-        .map(str::to_owned)
+        .map(std::borrow::Cow::into_owned)
         .collect();
     names.sort();
     let mut all = String::new();
