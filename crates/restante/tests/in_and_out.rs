@@ -207,7 +207,7 @@ for key in folder.keys():
 #[test]
 fn python_reads_what_goes_out() {
     let mut house = House::new();
-    let flags = |n: u64| (n % 2 == 0, n % 3 == 0);
+    let flags = |n: u64| (n.is_multiple_of(2), n.is_multiple_of(3));
     for n in 0..6 {
         let (read, starred) = flags(n);
         let marks = Marks {
