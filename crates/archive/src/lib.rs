@@ -16,6 +16,7 @@ pub mod message;
 mod newsletters;
 mod overview;
 mod query;
+pub mod render;
 mod rules;
 mod search;
 mod snippet;

@@ -77,4 +77,23 @@ pub const READERS: usize = 4;
 /// Rows of each table of an overview.
 pub const OVERVIEW_ROWS: usize = 25;
 
+/// Octets of a message's HTML that are made safe for showing; the rest is left out, and that is said.
+pub const RENDER_OCTETS: usize = 2 * 1024 * 1024;
+
+/// Elements that a message's HTML makes; the rest is left out, and that is said. Newsletters have some thousands.
+pub const RENDER_ELEMENTS: usize = 100_000;
+
+/// Elements within each other in a message's HTML; what is deeper is left out with all that follows, and that is said.
+/// Browsers stop at about 500.
+pub const RENDER_DEPTH: usize = 400;
+
+/// Links, and trackers, of a message that are listed.
+pub const RENDER_LINKS: usize = 1_000;
+
+/// Octets of a link's text that are looked at.
+pub const LINK_TEXT_OCTETS: usize = 1_000;
+
+/// Octets of an image that stands in the HTML itself; a larger one is left out.
+pub const DATA_IMAGE_OCTETS: usize = 1024 * 1024;
+
 const _: () = assert!(INDEX_OCTETS <= SHOW_OCTETS && TEXT_OCTETS <= BATCH_OCTETS);
