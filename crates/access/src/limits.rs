@@ -56,6 +56,42 @@ pub const HTTP_BODY_OCTETS: usize = 1024 * 1024;
 /// How long a browser may take none of an answer; then the connection is closed.
 pub const HTTP_STALL: Duration = Duration::from_secs(60);
 
+/// How long a browser stays signed in to the reader without asking for a page.
+pub const READER_IDLE: Duration = Duration::from_secs(12 * 3600);
+
+/// How long a browser stays signed in to the reader at most.
+pub const READER_SESSION: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// Signed-in browsers; beyond, the one that was longest silent is signed out.
+pub const READER_SESSIONS: usize = 1_000;
+
+/// How long the token in the address that `restante read` opens counts.
+pub const READER_ONE_TIME: Duration = Duration::from_secs(600);
+
+/// Octets of a form; beyond, it is refused. A selection of the largest page fits.
+pub const READER_FORM_OCTETS: usize = 128 * 1024;
+
+/// Messages of one selection.
+pub const READER_SELECTED: usize = 1_000;
+
+/// Rows of one page of a list.
+pub const READER_ROWS: usize = 50;
+
+/// Messages of a conversation that are listed beside one of them; of a longer one, the newest.
+pub const READER_THREAD: usize = 200;
+
+/// Messages that one export takes.
+pub const READER_EXPORT: usize = 100_000;
+
+/// Octets of a text that is shown as a page; the rest is in the raw source.
+pub const READER_TEXT_OCTETS: usize = 1024 * 1024;
+
+/// How long leaving a newsletter may take.
+pub const UNSUBSCRIBE: Duration = Duration::from_secs(20);
+
+/// Octets of the answer to leaving a newsletter that are read; nobody reads more than its status.
+pub const UNSUBSCRIBE_OCTETS: usize = 64 * 1024;
+
 /// Buffers that a thread keeps between two commands, of whatever sessions.
 pub(crate) const SPARE_BUFFERS: usize = 4;
 
