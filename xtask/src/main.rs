@@ -39,6 +39,7 @@ mod program;
 #[allow(dead_code, unreachable_pub, clippy::unwrap_used, reason = "as above")]
 mod proxy;
 mod random;
+mod reader;
 mod setting_up;
 mod setup;
 mod steps;
@@ -62,7 +63,7 @@ cargo xtask setup                  install what the tests need, or say what to t
 cargo xtask test [--quick] [STEP]… fmt, clippy, deny, docs, tests, then the program against the world
                                    --quick: fewer messages, kills and sessions
                                    STEP: fmt clippy deny docs tests archive oauth setup interop fetch
-                                         crash devices abuse
+                                         crash devices reader abuse
 cargo xtask bench server [--runs N] [--only ROW]… [--quick] [--write]
                                    ours beside Dovecot and a null server; --write: docs/benchmarks.md
 cargo xtask bench fetch [--runs N] [--only ROW]… [--quick] [--write]

@@ -27,6 +27,8 @@ pub(crate) struct Program {
     pub(crate) pop3s: u16,
     /// Loopback port for deliveries.
     pub(crate) lmtp: u16,
+    /// Loopback port for browsers.
+    pub(crate) reader: u16,
     serve: Option<Running>,
 }
 
@@ -42,6 +44,7 @@ impl Program {
             pop3: free_port()?,
             pop3s: free_port()?,
             lmtp: free_port()?,
+            reader: free_port()?,
             serve: None,
         };
         fs::write(program.path("restante.toml"), program.configuration())?;
@@ -51,7 +54,11 @@ impl Program {
     fn configuration(&self) -> String {
         let at = self.folder.path().display();
         let Self {
-            pop3, pop3s, lmtp, ..
+            pop3,
+            pop3s,
+            lmtp,
+            reader,
+            ..
         } = self;
         format!(
             "data = \"{at}/data\"\n\
@@ -61,6 +68,10 @@ impl Program {
              tls_listen = [\"127.0.0.1:{pop3s}\"]\n\
              [lmtp]\n\
              listen = [\"127.0.0.1:{lmtp}\", \"unix:{at}/lmtp.sock\"]\n\
+             [reader]\n\
+             listen = [\"127.0.0.1:{reader}\"]\n\
+             unsubscribe_ca = \"{at}/certificate.pem\"\n\
+             danger_unsubscribe_private = true\n\
              [tls]\n\
              certificate = \"{at}/certificate.pem\"\n\
              key = \"{at}/key.pem\"\n\
@@ -151,7 +162,7 @@ impl Program {
     pub(crate) fn start(&mut self) -> Fallible<()> {
         let log = self.path("serve.log");
         let mut running = Running::start(&mut self.command(&["serve"]), "restante serve", &log)?;
-        for port in [self.pop3, self.pop3s, self.lmtp] {
+        for port in [self.pop3, self.pop3s, self.lmtp, self.reader] {
             running.wait_port(port, Duration::from_secs(20))?;
         }
         self.serve = Some(running);

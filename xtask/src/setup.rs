@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use crate::{Fallible, courier, fail, oauth, target_folder};
+use crate::{Fallible, courier, fail, oauth, reader, target_folder};
 
 /// cargo-deny: this version reads our lock file and edition.
 const DENY_VERSION: &str = "0.20.2";
@@ -37,6 +37,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("libnss3-tools", "/usr/bin/certutil"),
     ("xvfb", "/usr/bin/Xvfb"),
     ("imagemagick", "/usr/bin/import"),
+    ("chromium", "/usr/bin/chromium"),
     ("nodejs", "node"),
     ("npm", "npm"),
     ("git", "git"),
@@ -49,6 +50,7 @@ pub(crate) fn run() -> Fallible<()> {
     packages()?;
     courier::unpack()?;
     oauth::install()?;
+    reader::install()?;
     components()?;
     deny()?;
     Ok(())

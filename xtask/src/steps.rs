@@ -6,8 +6,8 @@ use std::process::{Command, Stdio};
 
 use crate::tally::{Cases, Tally};
 use crate::{
-    Fallible, abuse, archive, crash, devices, fail, fetch, interop, oauth, setting_up, setup,
-    target_folder, workspace,
+    Fallible, abuse, archive, crash, devices, fail, fetch, interop, oauth, reader, setting_up,
+    setup, target_folder, workspace,
 };
 
 /// What was asked for.
@@ -20,7 +20,7 @@ pub(crate) struct Plan {
 
 const STEPS: &[&str] = &[
     "fmt", "clippy", "deny", "docs", "tests", "archive", "oauth", "setup", "interop", "fetch",
-    "crash", "devices", "abuse", "control",
+    "crash", "devices", "reader", "abuse", "control",
 ];
 
 impl Plan {
@@ -98,7 +98,9 @@ pub(crate) fn test(words: &[&str]) -> Fallible<bool> {
     if plan.only.iter().any(|step| step == "control") {
         tally.suite("control", |cases| interop::control(plan.quick, cases));
     }
-    let against_the_world = ["setup", "interop", "fetch", "crash", "devices", "abuse"];
+    let against_the_world = [
+        "setup", "interop", "fetch", "crash", "devices", "reader", "abuse",
+    ];
     if against_the_world.iter().any(|step| plan.wants(step)) {
         let mut built = None;
         tally.suite("release build", |cases| {
@@ -117,6 +119,9 @@ pub(crate) fn test(words: &[&str]) -> Fallible<bool> {
 fn world(plan: &Plan, program: &std::path::Path, tally: &mut Tally) {
     if plan.wants("setup") {
         tally.suite("setup", |cases| setting_up::run_all(program, cases));
+    }
+    if plan.wants("reader") {
+        tally.suite("reader", |cases| reader::run_all(program, cases));
     }
     if plan.wants("interop") {
         tally.suite("interop", |cases| interop::run(program, plan.quick, cases));
