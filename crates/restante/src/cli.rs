@@ -88,6 +88,12 @@ pub(crate) enum Command {
     /// For those who send newsletters
     #[command(subcommand)]
     Newsletter(Newsletter),
+    /// Read your mail in the browser; opens it
+    Read {
+        /// Only say the address
+        #[arg(long)]
+        no_open: bool,
+    },
     /// Show users, accounts, sizes and the disk; exits 1 when something needs attention
     Status,
     /// Make the index anew from the packs; exits 65 when they hold less than they should

@@ -14,6 +14,7 @@ pub(crate) mod mail;
 pub(crate) mod mark;
 mod marks;
 pub(crate) mod newsletter;
+pub(crate) mod read;
 pub(crate) mod rebuild;
 pub(crate) mod rule;
 pub(crate) mod search;

@@ -9,6 +9,7 @@ pub(crate) mod edit;
 pub(crate) mod mailbox;
 mod mistakes;
 mod reader;
+mod reading;
 mod resolve;
 mod section;
 pub(crate) mod setup;
@@ -21,6 +22,7 @@ use restante_net::Address;
 pub(crate) use account::Account;
 pub(crate) use mailbox::Mailbox;
 pub(crate) use mistakes::{ConfigError, Mistake};
+pub(crate) use reading::Reading;
 pub(crate) use resolve::{Origin, Overrides, load};
 pub(crate) use setup::Setup;
 
@@ -43,7 +45,7 @@ struct Typed {
     connections_per_address: Option<u64>,
     message_octets: Option<u64>,
     recipients: Option<u64>,
-    reader_listen: Option<Vec<Address>>,
+    reading: reading::Typed,
     setup: setup::Typed,
     fetch_parallel: Option<u64>,
     stale_after_ms: Option<u64>,
@@ -70,7 +72,7 @@ pub(crate) struct Config {
     connections_per_address: usize,
     message_octets: u64,
     recipients: usize,
-    reader_listen: Option<Vec<Address>>,
+    reading: Reading,
     setup: Option<Setup>,
     fetch_parallel: usize,
     stale_after_ms: u64,
@@ -150,9 +152,9 @@ impl Config {
     pub(crate) fn recipients(&self) -> usize {
         self.recipients
     }
-    /// Where the reader is to listen, if the file says so.
-    pub(crate) fn reader_listen(&self) -> Option<&[Address]> {
-        self.reader_listen.as_deref()
+    /// Where the reader is, and for whom.
+    pub(crate) fn reading(&self) -> &Reading {
+        &self.reading
     }
     /// What mail programs are told; `None` when nothing is.
     pub(crate) fn setup(&self) -> Option<&Setup> {

@@ -10,6 +10,7 @@ mod jobs;
 mod logging;
 mod mailboxes;
 mod output;
+mod reading;
 mod secrets;
 mod serve;
 mod units;
@@ -93,6 +94,7 @@ fn run_command(command: Command, global: &Global) -> Result<ExitCode, Failure> {
         Command::Undelete { ids } => commands::mail::undelete(&ids, &config, &out),
         Command::Import(import) => commands::import::run(&import, &config, &out),
         Command::Export(export) => commands::export::run(&export, &config, &out),
+        Command::Read { no_open } => commands::read::run(no_open, &config, &out),
         Command::Status => commands::status::run(&config, &out),
         Command::Rebuild { accept_missing } => {
             commands::rebuild::run(accept_missing, &config, &out)

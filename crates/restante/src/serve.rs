@@ -3,6 +3,7 @@
 mod bootstrap;
 mod fetching;
 mod following;
+mod reading;
 mod setup;
 
 use std::process::ExitCode;
@@ -117,11 +118,9 @@ async fn serve(config: &Config, connections: usize) -> Result<ExitCode, Failure>
         listeners.limits.connections = connections.min(setup::CONNECTIONS);
         setup::start(&mut listeners, told, &directory, &certificates).await?;
     }
-    if config.reader_listen().is_some() {
-        warn!(
-            "[reader] listen is understood, but this version has no reader yet; nothing listens there"
-        );
-    }
+    listeners.limits.connections = connections.min(reading::CONNECTIONS);
+    let shared: Arc<dyn MailStore> = store.clone();
+    reading::start(&mut listeners, config, &shared, &directory, &certificates).await?;
     greet(config, &listeners, &certificates, first.is_some())?;
     if let Err(error) = directory.users() {
         warn!(%error, "users cannot be read; nobody can log in until they can");
@@ -342,8 +341,12 @@ fn greet(
             "3. From a mail server: LMTP to {}; try: swaks --server {0} --protocol LMTP --to me@localhost",
             listeners.place("LMTP").unwrap_or(none)
         ),
-        "4. Mail that you have:      restante import PATH --into me".to_owned(),
-        "5. Domains, ports, users:   README.md, \"Configuration\"; stop with Ctrl-C".to_owned(),
+        format!(
+            "4. In a browser:            http://{}",
+            listeners.place("reader").unwrap_or(none)
+        ),
+        "5. Mail that you have:      restante import PATH --into me".to_owned(),
+        "6. Domains, ports, users:   README.md, \"Configuration\"; stop with Ctrl-C".to_owned(),
     ];
     bootstrap::print(&format!("\n{}", lines.join("\n")))
 }

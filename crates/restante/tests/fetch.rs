@@ -487,7 +487,7 @@ fn signal(server: &Served, name: &str) {
 #[test]
 fn serve_fetches_on_schedule_reads_accounts_again_and_stops() {
     let (home, one, two) = (Home::new(), World::plain(2), World::plain(3));
-    let listen = "[pop3]\nlisten = [\"127.0.0.1:0\"]\ntls_listen = []\n[lmtp]\nlisten = []\n";
+    let listen = "[pop3]\nlisten = [\"127.0.0.1:0\"]\ntls_listen = []\n[lmtp]\nlisten = []\n[reader]\nlisten = []\n";
     home.configure(&format!("{listen}{}", one.section("one", "")));
     let mut server = Served(
         home.command(&["serve"])

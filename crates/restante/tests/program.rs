@@ -380,7 +380,7 @@ async fn a_domain_that_sets_clients_up_is_found_by_our_own_client() {
     let config = home.path().join("c.toml");
     let (pop3, http) = (free_port(), free_port());
     let text = format!(
-        "domains = [\"example.org\"]\n[pop3]\nlisten = [\"127.0.0.1:{pop3}\"]\ntls_listen = []\n[lmtp]\nlisten = []\n\
+        "domains = [\"example.org\"]\n[pop3]\nlisten = [\"127.0.0.1:{pop3}\"]\ntls_listen = []\n[lmtp]\nlisten = []\n[reader]\nlisten = []\n\
          [setup]\nhost = \"mail.example.org\"\nlisten = [\"127.0.0.1:{http}\"]\nkeep = \"30 days\"\npop3s_port = 995\n"
     );
     fs::write(&config, text).unwrap();

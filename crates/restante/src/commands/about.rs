@@ -99,6 +99,11 @@ fn show(config: &Config, file: Option<String>, out: &Output) -> Result<(), Failu
             "danger_plaintext_login": config.danger_plaintext_login(),
         },
         "lmtp": {"listen": list(config.lmtp_listen())},
+        "reader": {
+            "listen": list(&config.reading().listen),
+            "tls_listen": list(&config.reading().tls_listen),
+            "hosts": config.reading().hosts,
+        },
         "tls": config.certificate().map_or(json!({}), |(certificate, key)| {
             json!({"certificate": certificate, "key": key})
         }),

@@ -4,6 +4,7 @@ mod add;
 mod login;
 
 pub(super) use add::Person;
+pub(crate) use login::browse;
 
 use std::process::ExitCode;
 

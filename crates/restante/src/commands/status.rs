@@ -2,6 +2,8 @@
 
 mod accounts;
 
+pub(crate) use accounts::is_silent;
+
 use std::path::Path;
 use std::process::ExitCode;
 

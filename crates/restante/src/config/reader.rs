@@ -3,7 +3,7 @@
 use toml::de::{DeTable, DeValue};
 
 use super::section::{Mistakes, Section};
-use super::{Mistake, Typed, account_reader, mailbox, setup};
+use super::{Mistake, Typed, account_reader, mailbox, reading, setup};
 use crate::units;
 
 /// Reads a whole file's text.
@@ -66,9 +66,7 @@ pub(super) fn read(text: &str) -> (Typed, Vec<Mistake>) {
     typed.message_octets = limits.size("message_size");
     typed.recipients = limits.count("recipients");
     limits.finish();
-    let mut reader = root.section("reader");
-    typed.reader_listen = reader.addresses("listen");
-    reader.finish();
+    typed.reading = reading::Typed::read(root.section("reader"));
     let has_domains = typed
         .domains
         .as_ref()

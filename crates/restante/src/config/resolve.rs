@@ -138,7 +138,7 @@ fn resolve(typed: Typed, file: Option<PathBuf>, data: PathBuf) -> Config {
         connections_per_address: count(typed.connections_per_address, 50),
         message_octets: typed.message_octets.unwrap_or(100 << 20),
         recipients: count(typed.recipients, 100),
-        reader_listen: typed.reader_listen,
+        reading: typed.reading.resolve(),
         fetch_parallel: count(typed.fetch_parallel, 4),
         stale_after_ms: typed.stale_after_ms.unwrap_or(units::DAY_MS),
         mailboxes: typed.mailboxes,

@@ -42,7 +42,7 @@ pub(crate) fn serve(home: &Home, config: &Path, more: &str) -> (Server, u16) {
     fs::write(
         config,
         format!(
-            "[pop3]\nlisten = [\"127.0.0.1:{port}\"]\ntls_listen = []\n[lmtp]\nlisten = []\n{more}"
+            "[pop3]\nlisten = [\"127.0.0.1:{port}\"]\ntls_listen = []\n[lmtp]\nlisten = []\n[reader]\nlisten = []\n{more}"
         ),
     )
     .unwrap();

@@ -88,8 +88,9 @@ pub(super) fn forget(account: &Account, config: &Config) -> Result<(), Failure> 
     runtime()?.block_on(known.forget()).map_err(failure)
 }
 
-/// Opens the person's browser, where there is one; the address has been shown in any case.
-fn browse(url: &str) {
+/// Opens the person's browser, where there is one; the address has been shown in any case. Others on this machine can
+/// see the address: nothing in it may be secret.
+pub(crate) fn browse(url: &str) {
     if !std::io::stderr().is_terminal() {
         return;
     }

@@ -26,7 +26,12 @@ pub(super) fn run(config: &Config, out: &Output) -> Result<bool, Failure> {
 
 /// Whether nothing has been heard for longer than may be. An account that is only fetched when asked
 /// is never silent; one that never worked is as soon as it has failed.
-fn is_silent(account: &Account, known: &AccountStatus, stale_after_ms: u64, now: u64) -> bool {
+pub(crate) fn is_silent(
+    account: &Account,
+    known: &AccountStatus,
+    stale_after_ms: u64,
+    now: u64,
+) -> bool {
     let Some(every) = account.every else {
         return false;
     };
