@@ -10,6 +10,7 @@ mod catchup;
 mod compact;
 mod decide;
 mod draft;
+mod examine;
 mod frame;
 mod history;
 mod index;
@@ -19,6 +20,7 @@ mod open;
 mod pack;
 mod record;
 mod reserve;
+mod salvage;
 mod scan;
 mod task;
 #[cfg(test)]
@@ -57,6 +59,8 @@ pub struct Options {
     /// Whether the index is made anew while opening, whatever state it is in. Nobody else may have the
     /// folder open.
     pub rebuild: bool,
+    /// Whether the folder is kept for this store alone, which fails while another has it open.
+    pub alone: bool,
     /// What the packs are kept on.
     pub disk: Arc<dyn Disk>,
     /// How long a removed message's bytes stay for open snapshots, in milliseconds. Shorter than
@@ -74,12 +78,17 @@ impl Default for Options {
             compact: true,
             accept_missing: false,
             rebuild: false,
+            alone: false,
             disk: Arc::new(RealDisk),
             grace_ms: SNAPSHOT_GRACE_MS,
             pack_octets: PACK_SEAL_OCTETS,
         }
     }
 }
+
+pub use examine::{Finding, PackInfo, PackMessage, PackReader};
+pub use open::lock_folder;
+pub use salvage::{Lost, Salvaged, salvage};
 
 /// Where a record stands in the packs, with its body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -296,6 +305,29 @@ impl EmbeddedStore {
     /// [`StoreError::Temporary`] while another compactor is at work or the disk fails.
     pub fn compact_now(&self) -> Result<usize, StoreError> {
         compact::now(&self.inner)
+    }
+
+    /// Stores messages under the unique-ids that they have already: from a backup, say. One that is
+    /// in its mailbox is left alone; one that was removed comes back. Says which are new or back.
+    ///
+    /// # Errors
+    /// As [`MailStore::commit`]; [`StoreError::NotFound`] when a mailbox is not there.
+    pub fn adopt(&self, deliveries: Vec<(UniqueId, Delivery)>) -> StoreFuture<'_, Vec<UniqueId>> {
+        Box::pin(async move {
+            let mut all = Vec::with_capacity(deliveries.len());
+            for (id, delivery) in deliveries {
+                let body = Arc::clone(&delivery.message.inner).downcast::<SealedBody>();
+                let foreign = |_| StoreError::Permanent("the message is of another store".into());
+                all.push((id, delivery, body.map_err(foreign)?));
+            }
+            let octets = all.iter().map(|d| d.2.blocks.octets()).sum();
+            self.inner.check_space(octets)?;
+            let rows = all.len().max(1);
+            submit(&self.inner, false, octets, rows, move |batch| {
+                decide::adopt(batch, &all)
+            })
+            .await
+        })
     }
 
     /// All that the index says, sequence numbers and places aside, as sorted lines: a rebuilt index

@@ -298,6 +298,29 @@ impl Stream {
     }
 }
 
+/// Whether an entry's message is what its digest says. Octets that cannot be had are not.
+pub(super) fn is_good(file: &Arc<dyn DiskFile>, entry: &Entry, place: Place) -> bool {
+    let from = place.offset + (place.octets - entry.frame);
+    let small = BODY_ONE_SHOT_OCTETS as u64;
+    if entry.size <= small && entry.frame <= small {
+        let mut frame = vec![0; entry.frame as usize];
+        let read = super::read_full_at(file.as_ref(), &mut frame, from);
+        return read.is_ok_and(|read| read == frame.len()) && unpack(entry, &frame).is_some();
+    }
+    let mut stream = Stream::new(Arc::clone(file), from, entry, place);
+    let mut piece = Vec::with_capacity(BODY_CHUNK_OCTETS);
+    // An empty message has its digest looked at too.
+    loop {
+        piece.clear();
+        if stream.piece(&mut piece, true).is_err() {
+            return false;
+        }
+        if stream.left == 0 {
+            return true;
+        }
+    }
+}
+
 struct EmbeddedBody {
     inner: Arc<Inner>,
     part: Part,

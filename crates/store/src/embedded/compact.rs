@@ -5,7 +5,7 @@
 //! a crash at any point is finished, or discarded, at the next opening.
 
 mod copy;
-mod repoint;
+pub(super) mod repoint;
 #[cfg(test)]
 mod tests;
 
@@ -105,7 +105,7 @@ fn busy() -> StoreError {
 }
 
 /// A connection whose commits are durable: what follows is that files go.
-fn connect(inner: &Inner) -> Result<Connection, StoreError> {
+pub(super) fn connect(inner: &Inner) -> Result<Connection, StoreError> {
     let c = inner.index.connect()?;
     c.pragma_update(None, "synchronous", "FULL").map_err(sql)?;
     Ok(c)
@@ -193,7 +193,7 @@ fn forget_past(c: &Connection, cutoff: i64) -> rusqlite::Result<()> {
     Ok(())
 }
 
-fn sealed(c: &Connection, number: u32) -> Result<bool, StoreError> {
+pub(super) fn sealed(c: &Connection, number: u32) -> Result<bool, StoreError> {
     let row = index::pack_row(c, number).map_err(sql)?.unwrap_or_default();
     Ok(row.sealed || row.ended.is_some())
 }
@@ -208,7 +208,7 @@ fn want_seal(c: &Connection, number: u32) -> Result<(), StoreError> {
 }
 
 /// Seals a pack that is this process's, or nobody's.
-fn seal(inner: &Inner, number: u32) {
+pub(super) fn seal(inner: &Inner, number: u32) {
     let (told, done) = std::sync::mpsc::channel();
     inner.send(Request::Between(Box::new(move |writer| {
         let _ = told.send(writer.pack.number() == Some(number) || writer.seal_other(number));
@@ -286,12 +286,12 @@ fn finish_locked(inner: &Inner, c: &mut Connection) -> Result<(), StoreError> {
 
 /// Whether a pack stands beside what it replaces. Without those it is a pack like any other, and is
 /// never discarded, whatever its state.
-fn half_done(head: &PackHead, there: &[u32]) -> bool {
+pub(super) fn half_done(head: &PackHead, there: &[u32]) -> bool {
     head.replaces.iter().any(|old| there.contains(old))
 }
 
 /// Removes a replacement that was never finished.
-fn discard(inner: &Inner, number: u32) -> Result<(), StoreError> {
+pub(super) fn discard(inner: &Inner, number: u32) -> Result<(), StoreError> {
     let fault = |e: std::io::Error| temporary("an unfinished pack cannot be removed", &e);
     inner.packs.forget(number);
     inner

@@ -111,6 +111,68 @@ pub(super) fn create(batch: &mut Batch<'_, '_>, name: &str) -> Wish<MailboxId> {
     Ok(mailbox)
 }
 
+/// Gives a mailbox whose making was lost a name; nothing if it has one.
+pub(super) fn name_again(batch: &mut Batch<'_, '_>, id: MailboxId, name: &str) -> Wish<()> {
+    let named = batch
+        .index()?
+        .prepare_cached("SELECT 1 FROM mailboxes WHERE mailbox = ? AND name IS NOT NULL")
+        .and_then(|mut ask| ask.exists([id.as_bytes()]))
+        .map_err(sql)?;
+    if named {
+        return Ok(());
+    }
+    batch.put(&Record::Create {
+        mailbox: id,
+        stamp: *id.as_bytes(),
+        name: name.to_owned(),
+    })
+}
+
+/// Stores messages under the unique-ids that they have, where they are not; those that were removed
+/// come back, and so do those whose deletion is known and whose bytes are gone. Says which of them
+/// are new here, or back.
+pub(super) fn adopt(
+    batch: &mut Batch<'_, '_>,
+    deliveries: &[(UniqueId, Delivery, Arc<SealedBody>)],
+) -> Wish<Vec<UniqueId>> {
+    let mut back = Vec::new();
+    for (id, delivery, body) in deliveries {
+        let c = batch.index()?;
+        let row = mailbox(c, delivery.mailbox)?;
+        let there: Option<Option<i64>> = c
+            .prepare_cached("SELECT removed_ms FROM messages WHERE unique_id = ?")
+            .and_then(|mut ask| ask.query_row([id.as_bytes()], |r| r.get(0)).optional())
+            .map_err(sql)?;
+        if there == Some(None) {
+            continue;
+        }
+        let cancelled = standing(c, row.id, *id).map_err(sql)?;
+        if there.is_none() {
+            let entry = Entry {
+                mailbox: delivery.mailbox,
+                unique_id: *id,
+                flags: body.flags,
+                size: delivery.message.size,
+                octets: delivery.message.octets,
+                received_ms: delivery.received_ms,
+                frame: 0,
+                digest: delivery.message.digest,
+                source: delivery.source.clone(),
+            };
+            batch.put_entry(entry, body)?;
+        }
+        if !cancelled.is_empty() {
+            let pairs = cancelled.into_iter().map(|t| (t, *id)).collect();
+            batch.put(&Record::Undo {
+                mailbox: delivery.mailbox,
+                pairs,
+            })?;
+        }
+        back.push(*id);
+    }
+    Ok(back)
+}
+
 pub(super) fn rename(batch: &mut Batch<'_, '_>, id: MailboxId, name: &str) -> Wish<()> {
     let c = batch.index()?;
     mailbox(c, id)?;

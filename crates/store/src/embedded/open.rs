@@ -19,6 +19,9 @@ use crate::disk::{Disk, RealDisk, network_file_system};
 /// How long opening waits for another process that is just opening or rebuilding.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// How long opening for itself alone waits: who serves does not end by itself.
+const PATIENCE_ALONE: Duration = Duration::from_secs(2);
+
 fn lockable(path: &Path) -> Result<File, StoreError> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false);
@@ -45,6 +48,27 @@ fn try_flock(file: &File, exclusive: bool) -> Result<bool, StoreError> {
 pub(super) fn lock_file(path: &Path, shared: bool) -> Result<Option<File>, StoreError> {
     let file = lockable(path)?;
     Ok(try_flock(&file, !shared)?.then_some(file))
+}
+
+/// Keeps every other process out of a data folder, whether there is a store in it yet or not, until
+/// the file is dropped.
+///
+/// # Errors
+/// [`StoreError::Temporary`] while somebody has it open.
+pub fn lock_folder(folder: &Path) -> Result<File, StoreError> {
+    let fault = |e: std::io::Error| temporary("the data folder cannot be made", &e);
+    RealDisk.create_dir_all(folder).map_err(fault)?;
+    own(folder)?;
+    let file = lockable(&folder.join("lock"))?;
+    let since = Instant::now();
+    while !try_flock(&file, true)? {
+        if since.elapsed() > PATIENCE_ALONE {
+            let what = "another process uses the data folder: stop it first";
+            return Err(StoreError::Temporary(what.into()));
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    Ok(file)
 }
 
 pub(super) fn open(
@@ -112,7 +136,11 @@ fn enter(inner: &Inner) -> Result<(), StoreError> {
     let since = Instant::now();
     loop {
         let alone = try_flock(&inner.folder_lock, true)?;
-        if !alone && !try_flock(&inner.folder_lock, false)? {
+        if !alone && (inner.options.alone || !try_flock(&inner.folder_lock, false)?) {
+            if inner.options.alone && since.elapsed() > PATIENCE_ALONE {
+                let what = "another process uses the data folder: stop it first";
+                return Err(StoreError::Temporary(what.into()));
+            }
             if since.elapsed() > PATIENCE {
                 let what = "another process has the data folder for itself: try again later";
                 return Err(StoreError::Temporary(what.into()));
@@ -121,7 +149,7 @@ fn enter(inner: &Inner) -> Result<(), StoreError> {
             continue;
         }
         let entered = settle(inner, alone);
-        if alone {
+        if alone && !inner.options.alone {
             // From exclusive to shared; between the two another may slip in, which does no harm.
             flock(&inner.folder_lock, FlockOperation::LockShared)
                 .map_err(|e| temporary("the folder lock cannot be shared", &e.into()))?;

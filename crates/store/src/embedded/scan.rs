@@ -195,7 +195,7 @@ impl<'a> Scanner<'a> {
     /// behind the other, and all count. Behind the first that cannot be read they are searched for,
     /// past the bodies of whole entries: there a message's own octets could pass for a record, so
     /// what decides on mailboxes and packs is not believed.
-    fn salvage(&mut self, start: u64, to: u64) -> io::Result<Vec<Found>> {
+    pub(super) fn salvage(&mut self, start: u64, to: u64) -> io::Result<Vec<Found>> {
         let mut records = Vec::new();
         let (mut from, mut certain) = (start, true);
         loop {

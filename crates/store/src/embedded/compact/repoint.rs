@@ -54,7 +54,7 @@ impl Marks {
 }
 
 /// Repoints the index from `olds` to the sealed pack `new`, then removes `olds`. May be repeated.
-pub(super) fn replace(
+pub(in crate::embedded) fn replace(
     inner: &Inner,
     c: &mut Connection,
     new: u32,
