@@ -1,0 +1,184 @@
+//! A folder on any disk that is mounted. Each object is written under another name, synced, then
+//! renamed; `sync` makes the names durable.
+
+use std::collections::BTreeSet;
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::UNIX_EPOCH;
+
+use super::{Destination, Item};
+use crate::error::{BackupError, Result, io as doing};
+
+/// Where files are before they are whole.
+const UNFINISHED: &str = "tmp";
+
+pub(super) struct Folder {
+    root: PathBuf,
+    /// Folders with names that are not durable yet.
+    dirty: Mutex<BTreeSet<PathBuf>>,
+}
+
+impl Folder {
+    pub(super) fn new(root: PathBuf) -> Self {
+        let dirty = Mutex::default();
+        Self { root, dirty }
+    }
+
+    fn failed(&self, what: &str, error: &io::Error) -> BackupError {
+        let at = self.root.display();
+        if matches!(
+            error.kind(),
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+        ) {
+            return BackupError::Io(format!(
+                "{at} is full: make room there, or keep fewer generations; earlier backups are whole"
+            ));
+        }
+        BackupError::Io(format!("{what} in {at}: {error}"))
+    }
+
+    fn note(&self, folder: &Path) {
+        let mut dirty = self.dirty.lock().unwrap_or_else(PoisonError::into_inner);
+        let _ = dirty.insert(folder.to_owned());
+    }
+
+    /// Makes a folder and notes those whose names are new.
+    fn make(&self, folder: &Path) -> io::Result<()> {
+        if folder.is_dir() {
+            return Ok(());
+        }
+        if let Some(parent) = folder.parent() {
+            self.make(parent)?;
+            self.note(parent);
+        }
+        match DirBuilder::new().mode(0o700).create(folder) {
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            done => done,
+        }
+    }
+
+    fn write(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        let unfinished = self.root.join(UNFINISHED);
+        self.make(&unfinished)?;
+        let path = self.root.join(name);
+        let folder = path.parent().unwrap_or(&self.root);
+        self.make(folder)?;
+        let mut random = [0; 8];
+        getrandom::fill(&mut random).map_err(io::Error::other)?;
+        let before = unfinished.join(format!("{:016x}", u64::from_ne_bytes(random)));
+        let write = || {
+            let mut file = OpenOptions::new()
+                .write(true)
+                .create_new(true)
+                .mode(0o600)
+                .open(&before)?;
+            file.write_all(bytes)?;
+            file.sync_data()?;
+            fs::rename(&before, &path)
+        };
+        let written = write();
+        if written.is_err() {
+            // It has no use; should it stay, `tidy` finds it.
+            let _ = fs::remove_file(&before);
+        }
+        self.note(folder);
+        written
+    }
+
+    fn walk(&self, folder: &Path, found: &mut Vec<Item>) -> io::Result<()> {
+        let entries = match fs::read_dir(folder) {
+            Ok(entries) => entries,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(e) => return Err(e),
+        };
+        for entry in entries {
+            let entry = entry?;
+            let data = match entry.metadata() {
+                Ok(data) => data,
+                Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
+                Err(e) => return Err(e),
+            };
+            if data.is_dir() {
+                self.walk(&entry.path(), found)?;
+                continue;
+            }
+            let path = entry.path();
+            let Some(name) = path.strip_prefix(&self.root).ok().and_then(Path::to_str) else {
+                continue;
+            };
+            let modified = data.modified().ok();
+            let modified = modified.and_then(|at| at.duration_since(UNIX_EPOCH).ok());
+            found.push(Item {
+                name: name.to_owned(),
+                octets: data.len(),
+                modified_ms: modified.map_or(0, |d| d.as_millis() as u64),
+            });
+        }
+        Ok(())
+    }
+}
+
+impl Destination for Folder {
+    fn put(&self, name: &str, bytes: &[u8]) -> Result<()> {
+        self.write(name, bytes)
+            .map_err(|e| self.failed(&format!("cannot write {name}"), &e))
+    }
+
+    fn sync(&self) -> Result<()> {
+        let mut dirty = self.dirty.lock().unwrap_or_else(PoisonError::into_inner);
+        for folder in &*dirty {
+            File::open(folder)
+                .and_then(|folder| folder.sync_all())
+                .map_err(|e| self.failed("cannot sync", &e))?;
+        }
+        dirty.clear();
+        Ok(())
+    }
+
+    fn get(&self, name: &str, most: u64) -> Result<Option<Vec<u8>>> {
+        let file = match File::open(self.root.join(name)) {
+            Ok(file) => file,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(self.failed(&format!("cannot read {name}"), &e)),
+        };
+        let octets = file.metadata().map_or(0, |data| data.len());
+        let mut bytes = Vec::with_capacity(octets.min(most) as usize + 1);
+        file.take(most + 1)
+            .read_to_end(&mut bytes)
+            .map_err(|e| self.failed(&format!("cannot read {name}"), &e))?;
+        if bytes.len() as u64 > most {
+            return Err(BackupError::Damage(format!("{name} is too large")));
+        }
+        Ok(Some(bytes))
+    }
+
+    fn list(&self, prefix: &str) -> Result<Vec<Item>> {
+        let mut found = Vec::new();
+        self.walk(&self.root.join(prefix), &mut found)
+            .map_err(doing(format_args!("cannot list {}", self.root.display())))?;
+        Ok(found)
+    }
+
+    fn delete(&self, name: &str) -> Result<()> {
+        let path = self.root.join(name);
+        match fs::remove_file(&path) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => {
+                Err(self.failed(&format!("cannot remove {name}"), &e))
+            }
+            _ => {
+                self.note(path.parent().unwrap_or(&self.root));
+                Ok(())
+            }
+        }
+    }
+
+    fn tidy(&self) -> Result<()> {
+        let mut left = Vec::new();
+        self.walk(&self.root.join(UNFINISHED), &mut left)
+            .map_err(doing(format_args!("cannot list {}", self.root.display())))?;
+        left.iter().try_for_each(|item| self.delete(&item.name))
+    }
+}

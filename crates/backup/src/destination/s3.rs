@@ -1,0 +1,183 @@
+//! A bucket of S3, or of what speaks its protocol. One PUT is one object, whole or not there.
+
+use std::env;
+
+use futures_util::StreamExt;
+use object_store::aws::AmazonS3Builder;
+use object_store::path::Path;
+use object_store::{
+    BackoffConfig, ClientOptions, Error, ObjectStore, ObjectStoreExt, PutPayload, RetryConfig,
+};
+use tokio::runtime::Runtime;
+
+use super::{Destination, Item, aws};
+use crate::error::{BackupError, Result};
+use crate::limits::{NETWORK_RETRY, NETWORK_TIMEOUT};
+
+pub(super) struct S3 {
+    /// Its own: a backup runs on threads that may wait.
+    runtime: Runtime,
+    store: Box<dyn ObjectStore>,
+    prefix: String,
+    place: String,
+}
+
+impl S3 {
+    pub(super) fn open(place: &str) -> Result<Self> {
+        let usage =
+            || BackupError::Usage(format!("{place} is not s3://bucket or s3://bucket/prefix"));
+        let rest = place.strip_prefix("s3://").ok_or_else(usage)?;
+        let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
+        if bucket.is_empty() || bucket.contains('@') {
+            return Err(usage());
+        }
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .thread_name("backup-network")
+            .enable_all()
+            .build()
+            .map_err(crate::error::io("cannot start"))?;
+        let store = builder(bucket)
+            .build()
+            .map_err(|e| BackupError::Usage(format!("{place}: {e}")))?;
+        Ok(Self {
+            runtime,
+            store: Box::new(store),
+            prefix: prefix.trim_matches('/').to_owned(),
+            place: place.to_owned(),
+        })
+    }
+
+    fn path(&self, name: &str) -> Path {
+        if self.prefix.is_empty() {
+            return Path::from(name);
+        }
+        Path::from(format!("{}/{name}", self.prefix))
+    }
+
+    fn failed(&self, what: &str, error: &Error) -> BackupError {
+        let place = &self.place;
+        let hint = match error {
+            Error::Unauthenticated { .. } | Error::PermissionDenied { .. } => {
+                "; see that AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or the profile, may read, write and delete there"
+            }
+            Error::NotFound { .. } => "; does the bucket exist?",
+            _ => "",
+        };
+        BackupError::Unavailable(format!("{what} at {place}: {error}{hint}"))
+    }
+}
+
+/// The environment first, then the profile's files, then what the AWS tools find out themselves.
+fn builder(bucket: &str) -> AmazonS3Builder {
+    let mut builder = AmazonS3Builder::from_env().with_bucket_name(bucket);
+    let profile = aws::profile();
+    let unset = |name: &str| env::var_os(name).is_none();
+    if unset("AWS_ACCESS_KEY_ID")
+        && let (Some(id), Some(key)) = (
+            profile.get("aws_access_key_id"),
+            profile.get("aws_secret_access_key"),
+        )
+    {
+        builder = builder.with_access_key_id(id).with_secret_access_key(key);
+        if let Some(token) = profile.get("aws_session_token") {
+            builder = builder.with_token(token);
+        }
+    }
+    if unset("AWS_REGION")
+        && unset("AWS_DEFAULT_REGION")
+        && let Some(region) = profile.get("region")
+    {
+        builder = builder.with_region(region);
+    }
+    let variable = ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT"]
+        .into_iter()
+        .find_map(|name| env::var(name).ok());
+    let endpoint = variable.or_else(|| profile.get("endpoint_url").cloned());
+    // Without TLS only where it was asked for by name.
+    let plain = endpoint
+        .as_ref()
+        .is_some_and(|at| at.starts_with("http://"));
+    if let Some(endpoint) = endpoint {
+        builder = builder.with_endpoint(endpoint);
+    }
+    let client = ClientOptions::new()
+        .with_allow_http(plain)
+        .with_connect_timeout(NETWORK_TIMEOUT)
+        .with_timeout(NETWORK_RETRY);
+    builder.with_client_options(client).with_retry(RetryConfig {
+        backoff: BackoffConfig::default(),
+        max_retries: 8,
+        retry_timeout: NETWORK_RETRY,
+    })
+}
+
+impl Destination for S3 {
+    fn put(&self, name: &str, bytes: &[u8]) -> Result<()> {
+        let payload = PutPayload::from(bytes.to_vec());
+        let path = self.path(name);
+        let put = self.runtime.block_on(self.store.put(&path, payload));
+        put.map(drop)
+            .map_err(|e| self.failed(&format!("cannot write {name}"), &e))
+    }
+
+    fn sync(&self) -> Result<()> {
+        // A PUT that was answered is durable.
+        Ok(())
+    }
+
+    fn get(&self, name: &str, most: u64) -> Result<Option<Vec<u8>>> {
+        let path = self.path(name);
+        let read = async {
+            let got = self.store.get(&path).await?;
+            if got.meta.size > most {
+                return Ok(None);
+            }
+            got.bytes().await.map(Some)
+        };
+        match self.runtime.block_on(read) {
+            Ok(Some(bytes)) => Ok(Some(bytes.to_vec())),
+            Ok(None) => Err(BackupError::Damage(format!("{name} is too large"))),
+            Err(Error::NotFound { .. }) => Ok(None),
+            Err(e) => Err(self.failed(&format!("cannot read {name}"), &e)),
+        }
+    }
+
+    fn list(&self, prefix: &str) -> Result<Vec<Item>> {
+        let under = self.path(prefix.trim_end_matches('/'));
+        let skip = if self.prefix.is_empty() {
+            0
+        } else {
+            self.prefix.len() + 1
+        };
+        let read = async {
+            let mut stream = self.store.list(Some(&under));
+            let mut found = Vec::new();
+            while let Some(object) = stream.next().await {
+                let object = object?;
+                let name: &str = object.location.as_ref();
+                found.push(Item {
+                    name: name.get(skip..).unwrap_or_default().to_owned(),
+                    octets: object.size,
+                    modified_ms: object.last_modified.timestamp_millis().max(0) as u64,
+                });
+            }
+            Ok(found)
+        };
+        let listed = self.runtime.block_on(read);
+        listed.map_err(|e: Error| self.failed("cannot list", &e))
+    }
+
+    fn delete(&self, name: &str) -> Result<()> {
+        let path = self.path(name);
+        match self.runtime.block_on(self.store.delete(&path)) {
+            Ok(()) | Err(Error::NotFound { .. }) => Ok(()),
+            Err(e) => Err(self.failed(&format!("cannot remove {name}"), &e)),
+        }
+    }
+
+    fn tidy(&self) -> Result<()> {
+        // What was not put whole is not there.
+        Ok(())
+    }
+}

@@ -1,0 +1,204 @@
+//! What a generation is: the packs as they stood, in pieces, and `state.db`.
+//!
+//! A generation is one object, `generations/<id>`: a line of JSON with the names of all objects that
+//! it needs, so that pruning and checking need no key; then the manifest, as JSON with a pack on each
+//! line, or encrypted with age.
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{BackupError, Result};
+use crate::seal::{Opener, Sealer};
+
+/// What this program writes and reads.
+pub(crate) const FORMAT: u32 = 1;
+
+/// A part of a file, as one object.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Piece {
+    /// BLAKE3 of what is stored, as hexadecimal digits: the object is `objects/<2 digits>/<64>`.
+    pub(crate) object: String,
+    /// Octets of the file.
+    pub(crate) octets: u64,
+    /// Octets as stored.
+    pub(crate) stored: u64,
+    /// BLAKE3 of the file's octets; the object's name again when nothing is encrypted.
+    pub(crate) digest: String,
+}
+
+/// A pack, up to the end of a batch.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Pack {
+    pub(crate) number: u32,
+    /// The pack's own random id, as hexadecimal digits.
+    pub(crate) id: String,
+    pub(crate) octets: u64,
+    pub(crate) sealed: bool,
+    /// It was found damaged when it was backed up.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) damaged: bool,
+    pub(crate) pieces: Vec<Piece>,
+}
+
+/// A mailbox as it was, for those who look.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Mailbox {
+    pub(crate) name: String,
+    pub(crate) messages: u64,
+    pub(crate) octets: u64,
+}
+
+/// A generation.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Manifest {
+    pub(crate) id: String,
+    /// When it was begun, in milliseconds since 1970.
+    pub(crate) at_ms: u64,
+    pub(crate) mailboxes: Vec<Mailbox>,
+    pub(crate) state: Vec<Piece>,
+    pub(crate) packs: Vec<Pack>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Outside {
+    #[serde(rename = "restante-backup")]
+    format: u32,
+    id: String,
+    objects: Vec<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Head {
+    id: String,
+    at_ms: u64,
+    mailboxes: Vec<Mailbox>,
+    state: Vec<Piece>,
+}
+
+fn damaged(id: &str, what: impl std::fmt::Display) -> BackupError {
+    BackupError::Damage(format!(
+        "generation {id} is damaged ({what}): restore another with --at"
+    ))
+}
+
+fn json<T: Serialize>(value: &T) -> Result<String> {
+    serde_json::to_string(value)
+        .map_err(|e| BackupError::Io(format!("a manifest cannot be written: {e}")))
+}
+
+impl Manifest {
+    pub(crate) fn pieces(&self) -> impl Iterator<Item = &Piece> {
+        let packs = self.packs.iter().flat_map(|pack| &pack.pieces);
+        self.state.iter().chain(packs)
+    }
+
+    pub(crate) fn octets(&self) -> u64 {
+        self.pieces().map(|piece| piece.octets).sum()
+    }
+
+    pub(crate) fn messages(&self) -> u64 {
+        self.mailboxes.iter().map(|mailbox| mailbox.messages).sum()
+    }
+
+    /// The manifest as text: the head, then a pack a line.
+    pub(crate) fn text(&self) -> Result<String> {
+        let mut text = json(&Head {
+            id: self.id.clone(),
+            at_ms: self.at_ms,
+            mailboxes: self.mailboxes.clone(),
+            state: self.state.clone(),
+        })?;
+        text.push('\n');
+        for pack in &self.packs {
+            text.push_str(&json(pack)?);
+            text.push('\n');
+        }
+        Ok(text)
+    }
+
+    pub(crate) fn from_text(id: &str, text: &str) -> Result<Self> {
+        let mut lines = text.lines();
+        let head: Head =
+            serde_json::from_str(lines.next().unwrap_or_default()).map_err(|e| damaged(id, e))?;
+        let packs = lines.map(|line| serde_json::from_str(line).map_err(|e| damaged(id, e)));
+        let manifest = Self {
+            id: head.id,
+            at_ms: head.at_ms,
+            mailboxes: head.mailboxes,
+            state: head.state,
+            packs: packs.collect::<Result<_>>()?,
+        };
+        if manifest.id != id {
+            return Err(damaged(id, "it is another generation's"));
+        }
+        for pack in &manifest.packs {
+            let sum: u64 = pack.pieces.iter().map(|piece| piece.octets).sum();
+            if sum != pack.octets {
+                return Err(damaged(id, "pieces are missing"));
+            }
+        }
+        Ok(manifest)
+    }
+
+    /// The object that is stored.
+    pub(crate) fn encode(&self, sealer: &Sealer) -> Result<Vec<u8>> {
+        let mut objects: Vec<String> = self.pieces().map(|piece| piece.object.clone()).collect();
+        objects.sort_unstable();
+        objects.dedup();
+        let outside = Outside {
+            format: FORMAT,
+            id: self.id.clone(),
+            objects,
+        };
+        let mut bytes = json(&outside)?.into_bytes();
+        bytes.push(b'\n');
+        bytes.extend_from_slice(&sealer.seal(self.text()?.as_bytes())?);
+        Ok(bytes)
+    }
+
+    /// Reads what `encode` made.
+    pub(crate) fn decode(id: &str, bytes: &[u8], opener: &Opener) -> Result<Self> {
+        let (_, rest) = outside(id, bytes)?;
+        let plain = opener.open(rest)?;
+        let text = std::str::from_utf8(&plain).map_err(|e| damaged(id, e))?;
+        Self::from_text(id, text)
+    }
+}
+
+fn outside<'b>(id: &str, bytes: &'b [u8]) -> Result<(Outside, &'b [u8])> {
+    let end = bytes.iter().position(|&b| b == b'\n');
+    let (line, rest) = bytes.split_at(end.ok_or_else(|| damaged(id, "it is cut off"))?);
+    let outside: Outside = serde_json::from_slice(line).map_err(|e| damaged(id, e))?;
+    if outside.format > FORMAT {
+        return Err(BackupError::Usage(format!(
+            "generation {id} is of format {}, this program reads up to {FORMAT}: use a newer program",
+            outside.format
+        )));
+    }
+    if outside.id != id {
+        return Err(damaged(id, "it is another generation's"));
+    }
+    Ok((outside, &rest[1..]))
+}
+
+/// The names of the objects that a generation needs; no key is needed.
+pub(crate) fn objects(id: &str, bytes: &[u8]) -> Result<Vec<String>> {
+    let objects = outside(id, bytes)?.0.objects;
+    if objects.iter().any(|name| !is_digest(name)) {
+        return Err(damaged(id, "a name is none"));
+    }
+    Ok(objects)
+}
+
+fn is_digest(name: &str) -> bool {
+    name.len() == 64 && name.bytes().all(|b| b.is_ascii_hexdigit())
+}
+
+/// Where an object is.
+pub(crate) fn object_path(digest: &str) -> String {
+    format!("objects/{}/{digest}", digest.get(..2).unwrap_or_default())
+}
+
+/// Where a generation is.
+pub(crate) fn generation_path(id: &str) -> String {
+    format!("generations/{id}")
+}

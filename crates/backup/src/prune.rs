@@ -1,0 +1,71 @@
+//! Removing generations that are not kept, and the objects that none needs any more.
+
+use std::collections::BTreeSet;
+
+use crate::error::{BackupError, Result};
+use crate::keep::Retention;
+use crate::lease::{Lease, Purpose};
+use crate::limits::GENERATION_OCTETS;
+use crate::manifest::{generation_path, objects};
+use crate::pace::Hooks;
+use crate::repository::Repository;
+
+/// What pruning came to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct PruneReport {
+    /// Generations that were removed.
+    pub generations: u64,
+    /// Objects that were removed,
+    pub objects: u64,
+    /// and their octets.
+    pub octets: u64,
+    /// Another program was at work there, so nothing was done: the next backup prunes.
+    pub busy: bool,
+}
+
+/// Removes what `keep` does not name, but never `protected`. Crash anywhere: what is left over goes
+/// the next time.
+pub(crate) fn prune(
+    repository: &Repository,
+    keep: &Retention,
+    protected: Option<&str>,
+    hooks: &Hooks<'_>,
+) -> Result<PruneReport> {
+    let destination = &repository.destination;
+    let Some(_lease) = Lease::take(destination, Purpose::Pruning)? else {
+        return Ok(PruneReport {
+            busy: true,
+            ..PruneReport::default()
+        });
+    };
+    let mut report = PruneReport::default();
+    let all = repository.generations()?;
+    let mut kept = keep.kept(&all);
+    kept.extend(protected.map(str::to_owned));
+    // What the kept ones need is read before anything goes.
+    let mut needed = BTreeSet::new();
+    for (id, _) in all.iter().filter(|(id, _)| kept.contains(id)) {
+        let bytes = destination.get(&generation_path(id), GENERATION_OCTETS)?;
+        let bytes = bytes.ok_or_else(|| BackupError::NotThere(format!("generation {id} went")))?;
+        needed.extend(objects(id, &bytes)?);
+    }
+    for (id, _) in all.iter().filter(|(id, _)| !kept.contains(id)) {
+        hooks.go_on()?;
+        destination.delete(&generation_path(id))?;
+        report.generations += 1;
+    }
+    destination.sync()?;
+    for item in destination.list("objects/")? {
+        let name = item.name.rsplit('/').next().unwrap_or_default();
+        if needed.contains(name) {
+            continue;
+        }
+        hooks.go_on()?;
+        destination.delete(&item.name)?;
+        report.objects += 1;
+        report.octets += item.octets;
+    }
+    destination.sync()?;
+    destination.tidy()?;
+    Ok(report)
+}

@@ -1,0 +1,359 @@
+//! What is remembered of backups, in `state.db`: tables `backup_*`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior, params};
+
+use crate::error::{BackupError, Result, sql};
+
+/// What this program writes; a newer one is refused.
+const FORMAT: i64 = 1;
+
+const SCHEMA: &str = "
+    CREATE TABLE backup_format (version INTEGER NOT NULL) STRICT;
+    INSERT INTO backup_format VALUES (1);
+    CREATE TABLE backup_place (
+        place TEXT PRIMARY KEY,
+        repository TEXT NOT NULL,
+        encryption TEXT NOT NULL,
+        generation TEXT,
+        backup_ms INTEGER,
+        messages INTEGER NOT NULL DEFAULT 0,
+        octets INTEGER NOT NULL DEFAULT 0,
+        backup_error TEXT,
+        verify_ms INTEGER,
+        verify_error TEXT,
+        drill_ms INTEGER,
+        drill_error TEXT
+    ) STRICT, WITHOUT ROWID;
+    -- What the newest verified generation of a place holds: packs by their own ids, up to an octet.
+    CREATE TABLE backup_pack (
+        place TEXT NOT NULL,
+        pack BLOB NOT NULL,
+        octets INTEGER NOT NULL,
+        PRIMARY KEY (place, pack)
+    ) STRICT, WITHOUT ROWID;
+    -- Objects that were found damaged: the next backup writes them anew.
+    CREATE TABLE backup_bad (
+        place TEXT NOT NULL,
+        object TEXT NOT NULL,
+        PRIMARY KEY (place, object)
+    ) STRICT, WITHOUT ROWID;
+    -- How far a check has come that was stopped.
+    CREATE TABLE backup_checked (
+        place TEXT NOT NULL,
+        object TEXT NOT NULL,
+        PRIMARY KEY (place, object)
+    ) STRICT, WITHOUT ROWID;";
+
+/// What is remembered. Every method may be called from any thread, and waits for the disk.
+#[derive(Debug)]
+pub struct State {
+    connection: Mutex<Connection>,
+}
+
+/// What is known of a destination.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PlaceStatus {
+    /// Its name.
+    pub place: String,
+    /// The newest generation that was verified after it was written.
+    pub generation: Option<String>,
+    /// When that was begun, in milliseconds since 1970.
+    pub backup_ms: Option<u64>,
+    /// Messages in it.
+    pub messages: u64,
+    /// Octets of packs and `state.db` in it.
+    pub octets: u64,
+    /// Why the last backup failed; `None` after a good one.
+    pub backup_error: Option<String>,
+    /// When all of it was found to be right last.
+    pub verify_ms: Option<u64>,
+    /// What the last check found.
+    pub verify_error: Option<String>,
+    /// When a drill went well last.
+    pub drill_ms: Option<u64>,
+    /// What the last drill found.
+    pub drill_error: Option<String>,
+}
+
+/// A thing that is done with a destination and noted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Backup,
+    Verify,
+    Drill,
+}
+
+const FAILED: &str = "what is known of backups (state.db) cannot be read or written";
+
+/// A good backup, to be noted.
+pub(crate) struct Done<'a> {
+    pub(crate) generation: &'a str,
+    pub(crate) at_ms: u64,
+    pub(crate) messages: u64,
+    pub(crate) octets: u64,
+    /// Undamaged packs and up to where they are in it.
+    pub(crate) packs: &'a [([u8; 16], u64)],
+}
+
+impl State {
+    /// Opens `state.db` in the data folder, making it if it is not there.
+    ///
+    /// # Errors
+    /// [`BackupError::Io`], also for a file that a newer program wrote.
+    pub fn open(data: &Path) -> Result<Self> {
+        let mut connection = restante_directory::open_state(&data.join("state.db"))?;
+        let change = connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .map_err(sql(FAILED))?;
+        match format(&change)? {
+            None => change.execute_batch(SCHEMA).map_err(sql(FAILED))?,
+            Some(known) if known > FORMAT => {
+                return Err(BackupError::Usage(
+                    "state.db was written by a newer program: use that one".into(),
+                ));
+            }
+            Some(_) => {}
+        }
+        change.commit().map_err(sql(FAILED))?;
+        Ok(Self {
+            connection: Mutex::new(connection),
+        })
+    }
+
+    /// Opens `state.db` to look; `None` when there is none, or nothing of backups in it.
+    ///
+    /// # Errors
+    /// [`BackupError::Io`].
+    pub fn look(data: &Path) -> Result<Option<Self>> {
+        let path: PathBuf = data.join("state.db");
+        if !path.exists() {
+            return Ok(None);
+        }
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(path, flags).map_err(sql(FAILED))?;
+        connection
+            .busy_timeout(std::time::Duration::from_secs(10))
+            .map_err(sql(FAILED))?;
+        if format(&connection)?.is_none() {
+            return Ok(None);
+        }
+        Ok(Some(Self {
+            connection: Mutex::new(connection),
+        }))
+    }
+
+    fn connection(&self) -> MutexGuard<'_, Connection> {
+        self.connection
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn change(&self, statement: &str, values: &[&dyn rusqlite::ToSql]) -> Result<()> {
+        let done = self.connection().execute(statement, values);
+        done.map(drop).map_err(sql(FAILED))
+    }
+
+    /// All destinations that have been used, by name.
+    ///
+    /// # Errors
+    /// [`BackupError::Io`].
+    pub fn places(&self) -> Result<Vec<PlaceStatus>> {
+        let connection = self.connection();
+        let read = || {
+            let mut ask = connection.prepare(
+                "SELECT place, generation, backup_ms, messages, octets, backup_error, verify_ms,
+                     verify_error, drill_ms, drill_error FROM backup_place ORDER BY place",
+            )?;
+            let time = |ms: Option<i64>| ms.map(|ms| ms as u64);
+            let rows = ask.query_map([], |row| {
+                Ok(PlaceStatus {
+                    place: row.get(0)?,
+                    generation: row.get(1)?,
+                    backup_ms: time(row.get(2)?),
+                    messages: row.get::<_, i64>(3)? as u64,
+                    octets: row.get::<_, i64>(4)? as u64,
+                    backup_error: row.get(5)?,
+                    verify_ms: time(row.get(6)?),
+                    verify_error: row.get(7)?,
+                    drill_ms: time(row.get(8)?),
+                    drill_error: row.get(9)?,
+                })
+            })?;
+            rows.collect::<rusqlite::Result<_>>()
+        };
+        read().map_err(sql(FAILED))
+    }
+
+    /// The repository that is known at a place, and how it is encrypted.
+    pub(crate) fn known(&self, place: &str) -> Result<Option<(String, String)>> {
+        self.connection()
+            .query_row(
+                "SELECT repository, encryption FROM backup_place WHERE place = ?",
+                [place],
+                |row| Ok((row.get(0)?, row.get(1)?)),
+            )
+            .optional()
+            .map_err(sql(FAILED))
+    }
+
+    /// Forgets a place, so that it may be begun anew.
+    pub(crate) fn forget(&self, place: &str) -> Result<()> {
+        for table in [
+            "backup_place",
+            "backup_pack",
+            "backup_bad",
+            "backup_checked",
+        ] {
+            self.change(&format!("DELETE FROM {table} WHERE place = ?"), &[&place])?;
+        }
+        Ok(())
+    }
+
+    /// Notes a place; one with another repository than before is another place.
+    pub(crate) fn meet(&self, place: &str, repository: &str, encryption: &str) -> Result<()> {
+        if let Some((known, _)) = self.known(place)?
+            && known != repository
+        {
+            self.forget(place)?;
+        }
+        self.change(
+            "INSERT INTO backup_place (place, repository, encryption) VALUES (?1, ?2, ?3)
+             ON CONFLICT (place) DO NOTHING",
+            params![place, repository, encryption],
+        )
+    }
+
+    pub(crate) fn failed(&self, place: &str, kind: Kind, what: &str) -> Result<()> {
+        let column = match kind {
+            Kind::Backup => "backup_error",
+            Kind::Verify => "verify_error",
+            Kind::Drill => "drill_error",
+        };
+        self.change(
+            &format!("UPDATE backup_place SET {column} = ?2 WHERE place = ?1"),
+            params![place, what],
+        )
+    }
+
+    /// Notes that a check or a drill went well.
+    pub(crate) fn went_well(&self, place: &str, kind: Kind, at_ms: u64) -> Result<()> {
+        let (time, error) = match kind {
+            Kind::Backup => return Ok(()),
+            Kind::Verify => ("verify_ms", "verify_error"),
+            Kind::Drill => ("drill_ms", "drill_error"),
+        };
+        self.change(
+            &format!("UPDATE backup_place SET {time} = ?2, {error} = NULL WHERE place = ?1"),
+            params![place, at_ms as i64],
+        )
+    }
+
+    /// Notes a backup that was verified after it was written.
+    pub(crate) fn backed_up(&self, place: &str, done: &Done<'_>) -> Result<()> {
+        let mut connection = self.connection();
+        let write = |connection: &mut Connection| {
+            let change = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            change.execute(
+                "UPDATE backup_place SET generation = ?2, backup_ms = ?3, messages = ?4,
+                     octets = ?5, backup_error = NULL WHERE place = ?1",
+                params![
+                    place,
+                    done.generation,
+                    done.at_ms as i64,
+                    done.messages as i64,
+                    done.octets as i64
+                ],
+            )?;
+            change.execute("DELETE FROM backup_pack WHERE place = ?", [place])?;
+            change.execute("DELETE FROM backup_bad WHERE place = ?", [place])?;
+            {
+                let mut insert =
+                    change.prepare("INSERT OR REPLACE INTO backup_pack VALUES (?, ?, ?)")?;
+                for (pack, octets) in done.packs {
+                    insert.execute(params![place, pack, *octets as i64])?;
+                }
+            }
+            change.commit()
+        };
+        write(&mut connection).map_err(sql(FAILED))
+    }
+
+    /// What verified backups hold, of all places: packs by their ids, up to an octet.
+    pub(crate) fn covered(&self) -> Result<BTreeMap<[u8; 16], u64>> {
+        let connection = self.connection();
+        let read = || {
+            let mut ask =
+                connection.prepare("SELECT pack, max(octets) FROM backup_pack GROUP BY pack")?;
+            let rows = ask.query_map([], |row| Ok((row.get(0)?, row.get::<_, i64>(1)? as u64)))?;
+            rows.collect::<rusqlite::Result<_>>()
+        };
+        read().map_err(sql(FAILED))
+    }
+
+    fn objects(&self, table: &str, place: &str) -> Result<BTreeSet<String>> {
+        let connection = self.connection();
+        let read = || {
+            let mut ask =
+                connection.prepare(&format!("SELECT object FROM {table} WHERE place = ?"))?;
+            let rows = ask.query_map([place], |row| row.get(0))?;
+            rows.collect::<rusqlite::Result<_>>()
+        };
+        read().map_err(sql(FAILED))
+    }
+
+    /// Objects of a place that are known to be damaged.
+    pub(crate) fn bad(&self, place: &str) -> Result<BTreeSet<String>> {
+        self.objects("backup_bad", place)
+    }
+
+    /// Notes a damaged object. What that place held does not count as backed up any more.
+    pub(crate) fn add_bad(&self, place: &str, object: &str) -> Result<()> {
+        self.change("DELETE FROM backup_pack WHERE place = ?", &[&place])?;
+        self.change(
+            "INSERT OR IGNORE INTO backup_bad VALUES (?, ?)",
+            params![place, object],
+        )
+    }
+
+    /// What a check that was stopped has seen already.
+    pub(crate) fn checked(&self, place: &str) -> Result<BTreeSet<String>> {
+        self.objects("backup_checked", place)
+    }
+
+    pub(crate) fn add_checked(&self, place: &str, objects: &[String]) -> Result<()> {
+        let mut connection = self.connection();
+        let write = |connection: &mut Connection| {
+            let change = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            for object in objects {
+                change.execute(
+                    "INSERT OR IGNORE INTO backup_checked VALUES (?, ?)",
+                    params![place, object],
+                )?;
+            }
+            change.commit()
+        };
+        write(&mut connection).map_err(sql(FAILED))
+    }
+
+    pub(crate) fn all_checked(&self, place: &str) -> Result<()> {
+        self.change("DELETE FROM backup_checked WHERE place = ?", &[&place])
+    }
+}
+
+fn format(connection: &Connection) -> Result<Option<i64>> {
+    let there = connection
+        .prepare("SELECT 1 FROM sqlite_schema WHERE name = 'backup_format'")
+        .and_then(|mut ask| ask.exists([]))
+        .map_err(sql(FAILED))?;
+    if !there {
+        return Ok(None);
+    }
+    connection
+        .query_row("SELECT version FROM backup_format", [], |row| row.get(0))
+        .optional()
+        .map_err(sql(FAILED))
+}
