@@ -6,12 +6,14 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
+use restante_backup::Covered;
 use restante_client::{ClientCertificate, Place, Security, TlsOptions};
 use restante_intake::destination::{self, Spec};
 use restante_intake::fetch::{self, FetchError, Kind, RunOptions, State, Summary, World};
 use restante_intake::oauth::{OAuthAccount, OAuthError, OAuthProvider};
 use restante_intake::providers;
 use restante_store::MailStore;
+use restante_store::embedded::EmbeddedStore;
 use tracing::warn;
 use url::Url;
 
@@ -248,18 +250,35 @@ pub(crate) fn world(
         .any(|account| matches!(account.target, Target::Mailbox(_)));
     if dry_run {
         let there = config.data().join("packs").is_dir();
-        let store: Option<Arc<dyn MailStore>> = match ours && there {
+        let store = match ours && there {
             true => Some(open_store(config, false)?),
             false => None,
         };
-        return Ok(World::new(store, Arc::new(State::look(&state)?)));
+        let state = Arc::new(State::look(&state)?);
+        return knowing_backups(store, state, config.data());
     }
     make_private_folder(config.data())?;
-    let store: Option<Arc<dyn MailStore>> = match ours {
+    let store = match ours {
         true => Some(open_store(config, false)?),
         false => None,
     };
-    Ok(World::new(store, Arc::new(State::open(&state)?)))
+    let state = Arc::new(State::open(&state)?);
+    knowing_backups(store, state, config.data())
+}
+
+/// A world with what verified backups hold by now.
+pub(crate) fn knowing_backups(
+    store: Option<Arc<EmbeddedStore>>,
+    state: Arc<State>,
+    data: &Path,
+) -> Result<World, Failure> {
+    let shared = store.clone().map(|store| store as Arc<dyn MailStore>);
+    let mut world = World::new(shared, state);
+    if let Some(store) = store {
+        let covered = Covered::read(store, data)?;
+        world.verified_backup = Arc::new(move |id| covered.has(*id));
+    }
+    Ok(world)
 }
 
 /// One fetch, with the command of `on_failure` when the account begins to fail with it.

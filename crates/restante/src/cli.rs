@@ -1,5 +1,6 @@
 //! The command line: stable names that people and scripts rely on.
 
+mod backup;
 mod device;
 mod fetch;
 mod mail;
@@ -8,6 +9,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+pub(crate) use backup::{Backup, KeyFrom, Restore, Verify};
 pub(crate) use device::{Device, UserSet};
 pub(crate) use fetch::{Account, AccountAdd, Doctor, Fetch, Remote, Secrets};
 pub(crate) use mail::{Label, List, Mark, Rule, RuleAdd, Search, Show};
@@ -94,13 +96,23 @@ pub(crate) enum Command {
         #[arg(long)]
         no_open: bool,
     },
-    /// Show users, accounts, sizes and the disk; exits 1 when something needs attention
+    /// Back the archive up into a folder or an S3 bucket, and read back what was written
+    #[command(after_long_help = backup::AFTER)]
+    Backup(Backup),
+    /// Bring a backup back: whole into an empty folder, or what is missing into one with mail
+    Restore(Restore),
+    /// Check every octet of the archive, of a backup, or restore one and compare; exits 65 when something is wrong
+    Verify(Verify),
+    /// Show users, accounts, backups, sizes and the disk; exits 1 when something needs attention
     Status,
     /// Make the index anew from the packs; exits 65 when they hold less than they should
     Rebuild {
         /// Go on without packs that are missing
         #[arg(long)]
         accept_missing: bool,
+        /// Take out of damaged packs what is whole, and name the messages that are lost
+        #[arg(long)]
+        salvage: bool,
     },
     /// Check or show the configuration
     #[command(subcommand)]

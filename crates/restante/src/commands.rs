@@ -3,6 +3,7 @@
 pub(crate) mod about;
 pub(crate) mod account;
 pub(crate) mod archive;
+pub(crate) mod backup;
 mod bar;
 pub(crate) mod device;
 mod dns;
@@ -37,6 +38,9 @@ use crate::output;
 
 /// Opens the store; makes the data folder if there is none. Only `serve` compacts in the background.
 pub(crate) fn open_store(config: &Config, compact: bool) -> Result<Arc<EmbeddedStore>, Failure> {
+    if restante_backup::finish_half_done(config.data())? {
+        output::note("a restore that was cut off is finished");
+    }
     let options = store_options(config, compact);
     Ok(Arc::new(EmbeddedStore::open(config.data(), options)?))
 }
@@ -59,6 +63,7 @@ fn tell_reports(store: &EmbeddedStore) {
 
 /// For a command that has nothing to do where there is no mail.
 fn require_mail(config: &Config) -> Result<(), Failure> {
+    restante_backup::finish_half_done(config.data())?;
     if !is_there(&config.data().join("packs"))? {
         return Err(Failure::NotThere(format!(
             "there is no mail in {} yet: start `restante serve`, take mail in with `restante import`, or name another folder with --data",

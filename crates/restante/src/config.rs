@@ -5,6 +5,7 @@
 
 pub(crate) mod account;
 mod account_reader;
+mod backup;
 pub(crate) mod edit;
 pub(crate) mod mailbox;
 mod mistakes;
@@ -20,6 +21,7 @@ use std::path::PathBuf;
 use restante_net::Address;
 
 pub(crate) use account::Account;
+pub(crate) use backup::Backup;
 pub(crate) use mailbox::Mailbox;
 pub(crate) use mistakes::{ConfigError, Mistake};
 pub(crate) use reading::Reading;
@@ -50,6 +52,7 @@ struct Typed {
     fetch_parallel: Option<u64>,
     stale_after_ms: Option<u64>,
     mailboxes: Vec<Mailbox>,
+    backup: Backup,
     accounts: Vec<Account>,
 }
 
@@ -77,6 +80,7 @@ pub(crate) struct Config {
     fetch_parallel: usize,
     stale_after_ms: u64,
     mailboxes: Vec<Mailbox>,
+    backup: Backup,
     accounts: Vec<Account>,
 }
 
@@ -176,6 +180,10 @@ impl Config {
     pub(crate) fn indexed(&self, yes: bool) -> Vec<String> {
         let these = self.mailboxes.iter().filter(|said| said.index == Some(yes));
         these.map(|said| said.name.clone()).collect()
+    }
+    /// Where backups go, and when.
+    pub(crate) fn backup(&self) -> &Backup {
+        &self.backup
     }
     /// The accounts, by name.
     pub(crate) fn accounts(&self) -> &[Account] {

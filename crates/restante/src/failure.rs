@@ -6,6 +6,7 @@ use std::fmt;
 use std::process::ExitCode;
 
 use restante_archive::ArchiveError;
+use restante_backup::BackupError;
 use restante_directory::DirectoryError;
 use restante_store::StoreError;
 
@@ -105,6 +106,22 @@ impl From<ArchiveError> for Failure {
             ArchiveError::NotFound => Self::NotThere(what),
             ArchiveError::Query(_) | ArchiveError::Invalid(_) => Self::Usage(what),
             ArchiveError::Store(error) => error.into(),
+            _ => Self::Io(what),
+        }
+    }
+}
+
+impl From<BackupError> for Failure {
+    fn from(error: BackupError) -> Self {
+        let what = error.to_string();
+        match error {
+            BackupError::Usage(_) => Self::Usage(what),
+            BackupError::Damage(_) => Self::Data(what),
+            BackupError::NotThere(_) => Self::NotThere(what),
+            BackupError::Unavailable(_) => Self::Unavailable(what),
+            BackupError::Busy(_) => Self::Temporary(what),
+            BackupError::Key(_) => Self::Permission(what),
+            BackupError::Store(error) => error.into(),
             _ => Self::Io(what),
         }
     }

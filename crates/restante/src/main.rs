@@ -95,10 +95,14 @@ fn run_command(command: Command, global: &Global) -> Result<ExitCode, Failure> {
         Command::Import(import) => commands::import::run(&import, &config, &out),
         Command::Export(export) => commands::export::run(&export, &config, &out),
         Command::Read { no_open } => commands::read::run(no_open, &config, &out),
+        Command::Backup(backup) => commands::backup::backup(&backup, &config, &out),
+        Command::Restore(restore) => commands::backup::restore(&restore, &config, &out),
+        Command::Verify(verify) => commands::backup::verify(&verify, &config, &out),
         Command::Status => commands::status::run(&config, &out),
-        Command::Rebuild { accept_missing } => {
-            commands::rebuild::run(accept_missing, &config, &out)
-        }
+        Command::Rebuild {
+            accept_missing,
+            salvage,
+        } => commands::rebuild::run(accept_missing, salvage, &config, &out),
         Command::Config(command) => commands::about::config(&command, &config, &out),
         Command::Completions { .. } | Command::Man { .. } | Command::Newsletter(_) => {
             Ok(ExitCode::SUCCESS)

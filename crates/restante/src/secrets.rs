@@ -232,6 +232,42 @@ fn of_file(path: &Path) -> Result<Secret, CredentialError> {
     checked(first_line(file).map_err(cannot)?, &shown.to_string())
 }
 
+/// A secret that is not an account's, now: from a file, the environment or a command.
+pub(crate) fn now(from: &SecretFrom) -> Result<Secret, Failure> {
+    let secret = match from {
+        SecretFrom::File(path) => of_file(path),
+        SecretFrom::Environment(name) => of_environment(name),
+        SecretFrom::Command(command) => {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .map_err(Failure::io("cannot run a command"))?;
+            // Of its own thread: whoever asks may be on a runtime already.
+            std::thread::scope(|scope| {
+                let asked = scope.spawn(|| runtime.block_on(of_command(command)));
+                asked.join().unwrap_or_else(|_| {
+                    Err(CredentialError::Temporary("the command failed".to_owned()))
+                })
+            })
+        }
+        _ => Err(CredentialError::Configuration(
+            "a passphrase comes from a file, the environment or a command".to_owned(),
+        )),
+    };
+    secret.map_err(unusable)
+}
+
+/// A file of secrets, whole.
+pub(crate) fn whole_file(path: &Path) -> Result<Secret, Failure> {
+    let doing = format!("cannot read {}", path.display());
+    let file = std::fs::File::open(path).map_err(Failure::io(&doing))?;
+    let mut bytes = Vec::new();
+    file.take(SECRET_OCTETS_MAX)
+        .read_to_end(&mut bytes)
+        .map_err(Failure::io(&doing))?;
+    Ok(Secret::new(bytes))
+}
+
 fn of_environment(name: &str) -> Result<Secret, CredentialError> {
     let value = std::env::var_os(name).ok_or_else(|| {
         CredentialError::Configuration(format!("there is no variable {name} in the environment"))

@@ -1,5 +1,6 @@
 //! `restante serve`: every listener, every signal, one process.
 
+mod backing;
 mod bootstrap;
 mod fetching;
 mod following;
@@ -15,6 +16,7 @@ use restante_directory::Directory;
 use restante_intake::lmtp::{Lmtp, Options as LmtpOptions};
 use restante_net::{Address, Certificates, Drain, Drainer, Handler, Limits, Listener, Tls};
 use restante_store::MailStore;
+use restante_store::embedded::EmbeddedStore;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 use tracing::{error, info, warn};
@@ -136,9 +138,11 @@ async fn serve(config: &Config, connections: usize) -> Result<ExitCode, Failure>
         }
         std::future::ready(Next::In(REPORTS))
     });
-    let store: Arc<dyn MailStore> = store;
-    following::start(config, &store, &mut jobs);
-    let tended = (Arc::clone(&policies), Arc::clone(&store));
+    let mut backups = Jobs::new();
+    let backing = backing::start(config, &store, &mut backups)?;
+    let mail: Arc<dyn MailStore> = store.clone();
+    following::start(config, &mail, &mut jobs);
+    let tended = (Arc::clone(&policies), mail);
     jobs.start(TEND_FIRST, move || {
         let (policies, store) = tended.clone();
         async move {
@@ -157,6 +161,10 @@ async fn serve(config: &Config, connections: usize) -> Result<ExitCode, Failure>
     tokio::join!(
         listeners.finish(&mut signals, &drainer),
         fetches.finish(fetching::GRACE),
+        async {
+            drop(backing);
+            backups.finish(fetching::GRACE).await;
+        },
     );
     jobs.finish(fetching::GRACE).await;
     info!("stopped");
@@ -166,7 +174,7 @@ async fn serve(config: &Config, connections: usize) -> Result<ExitCode, Failure>
 /// Reads accounts and mailboxes again; a file with mistakes changes nothing.
 async fn fetch_anew(
     config: &Config,
-    store: &Arc<dyn MailStore>,
+    store: &Arc<EmbeddedStore>,
     policies: &Policies,
     fetches: Jobs,
 ) -> Jobs {

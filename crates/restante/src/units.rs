@@ -34,6 +34,28 @@ pub(crate) fn duration_ms(text: &str) -> Option<u64> {
     u64::try_from(duration.as_millis()).ok()
 }
 
+/// `2026-11-23`, which is its end, `2026-11-23 12:30`, a time with its zone, or how long ago, in
+/// milliseconds since 1970.
+pub(crate) fn past_ms(text: &str) -> Option<u64> {
+    let text = text.trim();
+    let zone = TimeZone::system();
+    let at = if let Ok(at) = text.parse::<Timestamp>() {
+        at
+    } else if text.len() == 10
+        && let Ok(day) = text.parse::<jiff::civil::Date>()
+    {
+        day.at(23, 59, 59, 999_000_000)
+            .to_zoned(zone)
+            .ok()?
+            .timestamp()
+    } else if let Ok(at) = text.parse::<jiff::civil::DateTime>() {
+        at.to_zoned(zone).ok()?.timestamp()
+    } else {
+        return now_ms().checked_sub(duration_ms(text.trim_end_matches(" ago"))?);
+    };
+    u64::try_from(at.as_millisecond()).ok()
+}
+
 /// Octets as people read them: `12.3 KiB`.
 pub(crate) fn show_octets(octets: u64) -> String {
     let mut value = octets as f64;

@@ -127,6 +127,8 @@ fn show(config: &Config, file: Option<String>, out: &Output) -> Result<(), Failu
             .iter()
             .map(|said| (said.name.clone(), show_mailbox(said)))
             .collect::<serde_json::Map<_, _>>(),
+
+        "backup": show_backup(config.backup()),
         "account": config
             .accounts()
             .iter()
@@ -187,6 +189,36 @@ fn show_mailbox(said: &Mailbox) -> serde_json::Value {
     say("device_expiry", expiry);
     say("recent", said.recent_ms.map(units::exact_duration));
     section.extend(said.index.map(|index| ("index".to_owned(), json!(index))));
+    section.into()
+}
+
+/// `[backup]`; a passphrase stays where it is.
+fn show_backup(backup: &crate::config::Backup) -> serde_json::Value {
+    let mut section = serde_json::Map::new();
+    let mut say = |key: &str, value: serde_json::Value| {
+        section.insert(key.to_owned(), value);
+    };
+    if let Some(to) = &backup.to {
+        say("to", json!(to));
+        let every = backup.every.map(|every| every.as_millis() as u64);
+        say(
+            "every",
+            json!(every.map_or("never".to_owned(), units::exact_duration)),
+        );
+        say(
+            "stale_after",
+            json!(units::exact_duration(backup.stale_after_ms)),
+        );
+    }
+    if let Some(keep) = &backup.keep {
+        say("keep", json!(keep.to_string()));
+    }
+    if !backup.recipients.is_empty() {
+        say("recipients", json!(backup.recipients));
+    }
+    if let Some(file) = &backup.identity_file {
+        say("identity_file", json!(file));
+    }
     section.into()
 }
 

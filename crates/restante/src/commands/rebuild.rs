@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use restante_store::MailStore;
-use restante_store::embedded::{EmbeddedStore, Options};
+use restante_store::embedded::{EmbeddedStore, Options, salvage};
 use serde_json::json;
 
 use super::archive::Opened;
@@ -18,6 +18,7 @@ use crate::units;
 /// they should: what is damaged or missing is named.
 pub(crate) fn run(
     accept_missing: bool,
+    salvaging: bool,
     config: &Config,
     out: &Output,
 ) -> Result<ExitCode, Failure> {
@@ -27,7 +28,13 @@ pub(crate) fn run(
         rebuild: true,
         ..store_options(config, false)
     };
-    let store = Arc::new(EmbeddedStore::open(config.data(), options)?);
+    let (store, salvaged) = if salvaging {
+        salvage(config.data(), options)?
+    } else {
+        let store = EmbeddedStore::open(config.data(), options)?;
+        (store, restante_store::embedded::Salvaged::default())
+    };
+    let store = Arc::new(store);
     let messages: u64 = wait(store.mailboxes())?
         .iter()
         .map(|mailbox| mailbox.totals.count)
@@ -37,14 +44,43 @@ pub(crate) fn run(
     for report in &reports {
         output::note(&format!("store: {report}"));
     }
+    for lost in &salvaged.lost {
+        out.line(
+            &json!({"lost": lost.unique_id.to_string(), "mailbox": lost.mailbox,
+                    "pack": lost.pack}),
+            &format!(
+                "lost: message {} of {}, in pack {:06}",
+                lost.unique_id, lost.mailbox, lost.pack
+            ),
+        )?;
+    }
+    for path in &salvaged.kept {
+        output::note(&format!("the damaged pack is kept as {}", path.display()));
+    }
     out.line(
-        &json!({"messages": messages, "searchable": found, "reports": reports}),
+        &json!({"messages": messages, "searchable": found, "reports": reports,
+                "lost": salvaged.lost.len(), "rewritten": salvaged.rewritten,
+                "found": salvaged.found, "renamed": salvaged.renamed}),
         &format!(
             "The index is made anew from the packs: {}. Of these, {found} can be searched.",
             units::count(messages, "message")
         ),
     )?;
-    Ok(ExitCode::from(if reports.is_empty() { 0 } else { 65 }))
+    if salvaging {
+        out.people(&format!(
+            "Salvaged: {} written anew, {} found in lost+found, {} lost{}.",
+            units::count(salvaged.rewritten.len() as u64, "pack"),
+            units::count(salvaged.found, "message"),
+            units::count(salvaged.lost.len() as u64, "message"),
+            if salvaged.lost.is_empty() {
+                ""
+            } else {
+                "; `restante restore SRC` brings them back from a backup"
+            }
+        ))?;
+    }
+    let well = reports.is_empty() && salvaged.lost.is_empty();
+    Ok(ExitCode::from(if well { 0 } else { 65 }))
 }
 
 /// The search index anew; says how many messages are in it.

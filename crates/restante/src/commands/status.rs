@@ -1,6 +1,7 @@
 //! `restante status`: what there is, and whether something needs attention.
 
 mod accounts;
+mod backups;
 
 pub(crate) use accounts::is_silent;
 
@@ -16,14 +17,15 @@ use crate::failure::Failure;
 use crate::output::Output;
 use crate::units;
 
-/// Runs `restante status`. Exits 1 when the disk is below `min_free`, or when an account has been
-/// silent for too long.
+/// Runs `restante status`. Exits 1 when the disk is below `min_free`, when an account has been
+/// silent for too long, or when the last good backup is too old.
 pub(crate) fn run(config: &Config, out: &Output) -> Result<ExitCode, Failure> {
     // Accounts may put their mail elsewhere, or may not have brought any yet.
     let mail = config.accounts().is_empty() || super::is_there(&config.data().join("packs"))?;
     let full = mail && of_mail(config, out)?;
     let silent = accounts::run(config, out)?;
-    Ok(ExitCode::from(u8::from(full || silent)))
+    let stale = mail && backups::run(config, out)?;
+    Ok(ExitCode::from(u8::from(full || silent || stale)))
 }
 
 /// Mailboxes and the disk; whether it is too full.

@@ -79,6 +79,7 @@ pub(super) fn read(text: &str) -> (Typed, Vec<Mistake>) {
     root.sections("mailbox", |section| {
         typed.mailboxes.push(mailbox::read(section));
     });
+    typed.backup = super::backup::read(root.section("backup"));
     root.sections("account", |section| {
         typed.accounts.extend(account_reader::read(section));
     });

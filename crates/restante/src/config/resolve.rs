@@ -142,6 +142,7 @@ fn resolve(typed: Typed, file: Option<PathBuf>, data: PathBuf) -> Config {
         fetch_parallel: count(typed.fetch_parallel, 4),
         stale_after_ms: typed.stale_after_ms.unwrap_or(units::DAY_MS),
         mailboxes: typed.mailboxes,
+        backup: typed.backup,
         accounts: typed.accounts,
     }
 }

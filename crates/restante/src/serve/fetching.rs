@@ -1,11 +1,12 @@
 //! Fetching on schedule: each account at its interval, not all at the same moment, less often while it
 //! fails, and not while its server wants to be left alone.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use restante_intake::fetch::{self, FetchError, RunOptions, State, Summary, World};
-use restante_store::MailStore;
+use restante_store::embedded::EmbeddedStore;
 use tokio::sync::Semaphore;
 use tracing::{info, warn};
 
@@ -27,7 +28,7 @@ pub(super) const GRACE: Duration = Duration::from_secs(5);
 /// Starts a job for each account that can be fetched without a person.
 pub(super) fn start(
     config: &Config,
-    store: &Arc<dyn MailStore>,
+    store: &Arc<EmbeddedStore>,
     jobs: &mut Jobs,
 ) -> Result<(), Failure> {
     let scheduled: Vec<_> = config
@@ -39,7 +40,7 @@ pub(super) fn start(
         return Ok(());
     }
     let state = Arc::new(State::open(&config.data().join("state.db"))?);
-    let world = World::new(Some(Arc::clone(store)), Arc::clone(&state));
+    let world = World::new(Some(store.clone()), Arc::clone(&state));
     let at_once = Arc::new(Semaphore::new(config.fetch_parallel()));
     for (account, every) in scheduled {
         if matches!(account.secret, SecretFrom::Prompt) {
@@ -62,6 +63,8 @@ pub(super) fn start(
             ready,
             every,
             world: world.clone(),
+            store: Arc::clone(store),
+            data: config.data().to_owned(),
             at_once: Arc::clone(&at_once),
         });
         scheduled.plan(first);
@@ -92,6 +95,8 @@ struct Scheduled {
     ready: fetch::Account,
     every: Duration,
     world: World,
+    store: Arc<EmbeddedStore>,
+    data: PathBuf,
     at_once: Arc<Semaphore>,
 }
 
@@ -103,6 +108,16 @@ impl Scheduled {
         let account = self.account.name.as_str();
         let on_failure = self.account.on_failure.as_deref();
         let options = RunOptions::default();
+        // Backups go on meanwhile: what they hold is asked anew each time.
+        let shared = Some(Arc::clone(&self.store));
+        let state = Arc::clone(&self.world.state);
+        let world = match accounts::knowing_backups(shared, state, &self.data) {
+            Ok(world) => world,
+            Err(error) => {
+                warn!(account, %error, "what backups hold is not known; nothing counts as backed up");
+                self.world.clone()
+            }
+        };
         let mut progress = |happened: fetch::Progress<'_>| match happened {
             fetch::Progress::SetAside { remote_id, error } => {
                 let remote_id = units::show_remote_id(remote_id);
@@ -111,14 +126,8 @@ impl Scheduled {
             fetch::Progress::Note(text) => info!(account, "{text}"),
             _ => {}
         };
-        let result = accounts::fetch(
-            &self.ready,
-            on_failure,
-            &self.world,
-            &options,
-            &mut progress,
-        )
-        .await;
+        let result =
+            accounts::fetch(&self.ready, on_failure, &world, &options, &mut progress).await;
         self.report(&result);
         let failures = match self.world.state.account(account) {
             Ok(known) => known.map_or(0, |known| known.failures),
