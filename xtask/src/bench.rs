@@ -1,6 +1,7 @@
 //! `cargo xtask bench server`: ours beside Dovecot and a server that stores nothing, in one table.
-//! `cargo xtask bench fetch`: ours beside other fetchers.
+//! `cargo xtask bench fetch`: ours beside other fetchers. `cargo xtask bench backup`: ours beside restic and borg.
 
+mod backup;
 mod client;
 mod fetch;
 mod machine;
@@ -102,8 +103,15 @@ pub(crate) fn run(words: &[&str]) -> Fallible<bool> {
             }
             fetch::run(&plan, rest).map(|()| true)
         }
+        ["backup", rest @ ..] => {
+            let plan = Plan::parse("backup", backup::ROWS, rest)?;
+            if cfg!(debug_assertions) {
+                return optimised(words);
+            }
+            backup::run(&plan, rest).map(|()| true)
+        }
         _ => fail(
-            "bench: there are `bench server` and `bench fetch`, with [--runs N] [--only ROW]… [--quick] [--write]",
+            "bench: there are `bench server`, `bench fetch` and `bench backup`, with [--runs N] [--only ROW]… [--quick] [--write]",
         ),
     }
 }

@@ -10,6 +10,7 @@
 
 mod abuse;
 mod archive;
+mod backup;
 mod bench;
 // The one corpus of the tests, taken as source: a crate that does not compile must not keep this
 // program from saying so.
@@ -63,11 +64,13 @@ cargo xtask setup                  install what the tests need, or say what to t
 cargo xtask test [--quick] [STEP]… fmt, clippy, deny, docs, tests, then the program against the world
                                    --quick: fewer messages, kills and sessions
                                    STEP: fmt clippy deny docs tests archive oauth setup interop fetch
-                                         crash devices reader abuse
+                                         crash devices reader backup abuse
 cargo xtask bench server [--runs N] [--only ROW]… [--quick] [--write]
                                    ours beside Dovecot and a null server; --write: docs/benchmarks.md
 cargo xtask bench fetch [--runs N] [--only ROW]… [--quick] [--write]
                                    ours beside mpop, fetchmail and getmail; --write: docs/benchmarks.md
+cargo xtask bench backup [--runs N] [--quick] [--write]
+                                   ours beside cp, b3sum, restic and borg; --write: docs/benchmarks.md
 ";
 
 fn main() -> ExitCode {

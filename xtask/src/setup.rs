@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use crate::{Fallible, courier, fail, oauth, reader, target_folder};
+use crate::{Fallible, backup, courier, fail, oauth, reader, target_folder};
 
 /// cargo-deny: this version reads our lock file and edition.
 const DENY_VERSION: &str = "0.20.2";
@@ -28,8 +28,14 @@ const PACKAGES: &[(&str, &str)] = &[
     ("curl", "/usr/bin/curl"),
     ("openssl", "/usr/bin/openssl"),
     ("zstd", "/usr/bin/zstd"),
+    ("sqlite3", "/usr/bin/sqlite3"),
+    ("protobuf-compiler", "/usr/bin/protoc"),
+    ("cmake", "/usr/bin/cmake"),
     ("xz-utils", "/usr/bin/xz"),
     ("python3", "/usr/bin/python3"),
+    ("restic", "/usr/bin/restic"),
+    ("borgbackup", "/usr/bin/borg"),
+    ("b3sum", "/usr/bin/b3sum"),
     ("strace", "/usr/bin/strace"),
     ("bsdutils", "/usr/bin/script"),
     ("util-linux", "/usr/bin/unshare"),
@@ -52,6 +58,7 @@ pub(crate) fn run() -> Fallible<()> {
     oauth::install()?;
     reader::install()?;
     components()?;
+    backup::install_garage()?;
     deny()?;
     Ok(())
 }

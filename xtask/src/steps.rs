@@ -6,8 +6,8 @@ use std::process::{Command, Stdio};
 
 use crate::tally::{Cases, Tally};
 use crate::{
-    Fallible, abuse, archive, crash, devices, fail, fetch, interop, oauth, reader, setting_up,
-    setup, target_folder, workspace,
+    Fallible, abuse, archive, backup, crash, devices, fail, fetch, interop, oauth, reader,
+    setting_up, setup, target_folder, workspace,
 };
 
 /// What was asked for.
@@ -20,7 +20,7 @@ pub(crate) struct Plan {
 
 const STEPS: &[&str] = &[
     "fmt", "clippy", "deny", "docs", "tests", "archive", "oauth", "setup", "interop", "fetch",
-    "crash", "devices", "reader", "abuse", "control",
+    "crash", "devices", "reader", "backup", "abuse", "control",
 ];
 
 impl Plan {
@@ -99,7 +99,7 @@ pub(crate) fn test(words: &[&str]) -> Fallible<bool> {
         tally.suite("control", |cases| interop::control(plan.quick, cases));
     }
     let against_the_world = [
-        "setup", "interop", "fetch", "crash", "devices", "reader", "abuse",
+        "setup", "interop", "fetch", "crash", "devices", "reader", "backup", "abuse",
     ];
     if against_the_world.iter().any(|step| plan.wants(step)) {
         let mut built = None;
@@ -128,6 +128,11 @@ fn world(plan: &Plan, program: &std::path::Path, tally: &mut Tally) {
     }
     if plan.wants("fetch") {
         tally.suite("fetch", |cases| fetch::run_all(program, plan.quick, cases));
+    }
+    if plan.wants("backup") {
+        tally.suite("backup", |cases| {
+            backup::run_all(program, plan.quick, cases)
+        });
     }
     if plan.wants("crash") {
         tally.suite("crash", |cases| crash::run(program, plan.quick, cases));
