@@ -42,7 +42,7 @@ fn program(name: &str) -> PathBuf {
 }
 
 /// Unpacks Debian's packages.
-fn unpack() -> Fallible<()> {
+pub(crate) fn unpack() -> Fallible<()> {
     let done = programs().join("unpacked");
     if done.exists() {
         return Ok(());

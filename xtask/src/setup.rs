@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use crate::{Fallible, backup, courier, fail, oauth, reader, target_folder};
+use crate::{Fallible, backup, courier, cyrus, fail, oauth, reader, target_folder};
 
 /// cargo-deny: this version reads our lock file and edition.
 const DENY_VERSION: &str = "0.20.2";
@@ -55,6 +55,7 @@ const PACKAGES: &[(&str, &str)] = &[
 pub(crate) fn run() -> Fallible<()> {
     packages()?;
     courier::unpack()?;
+    cyrus::unpack()?;
     oauth::install()?;
     reader::install()?;
     components()?;
