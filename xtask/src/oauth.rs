@@ -1,6 +1,8 @@
 //! OAuth2 against a real authorization server: npm's `oidc-provider`, with Dovecot asking it about each
 //! token. Our side is `crates/intake/tests/oauth_proof.rs`, a case each.
 
+mod program;
+
 use std::fs;
 use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
@@ -8,7 +10,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::process::{Running, free_port, run};
-use crate::program::certificate;
+use crate::program::{certificate, certificate_digest};
 use crate::tally::Cases;
 use crate::{Fallible, fail, scratch, target_folder, workspace};
 
@@ -131,15 +133,7 @@ impl World {
     /// What `oauth_proof.rs` has to know, a line each.
     fn words(&self) -> Fallible<String> {
         let person = self::folder().join("person.mjs");
-        let mut openssl = Command::new("openssl");
-        openssl
-            .args(["x509", "-noout", "-fingerprint", "-sha256", "-in"])
-            .arg(self.folder.path().join("certificate.pem"));
-        let said = run(&mut openssl, b"", Duration::from_secs(30))?.ok("openssl x509")?;
-        let said = String::from_utf8(said.out)?;
-        let Some((_, pin)) = said.trim().split_once('=') else {
-            return fail("openssl x509 tells no fingerprint");
-        };
+        let pin = certificate_digest(&self.folder.path().join("certificate.pem"))?;
         Ok(format!(
             "http://127.0.0.1:{}/\n{}\n{}\n{}\n{TOKEN_SECONDS}",
             self.port,
@@ -176,6 +170,7 @@ pub(crate) fn run_all(cases: &mut Cases) {
     for (test, shows) in CASES {
         cases.case(shows, || one(test, &world));
     }
+    program::run_all(&world, cases);
 }
 
 fn one(test: &str, world: &World) -> Fallible<()> {

@@ -98,10 +98,12 @@ impl World {
     }
 }
 
-/// As `openssl x509 -fingerprint` writes it: `AB:CD:…`.
+/// Hexadecimal digits.
 fn pin(text: &str) -> [u8; 32] {
-    let octets = text.split(':').map(|two| u8::from_str_radix(two, 16));
-    let octets: Vec<u8> = octets.map(Result::unwrap).collect();
+    let octets = (0..text.len()).step_by(2);
+    let octets: Vec<u8> = octets
+        .map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap())
+        .collect();
     octets.try_into().unwrap()
 }
 
