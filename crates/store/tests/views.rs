@@ -6,6 +6,8 @@
 //! Beside the model a ledger of its own knows who deleted what: no view loses a message that it has not
 //! deleted, none is shown what it has, nothing leaves early, and in the end everything leaves.
 
+#![allow(clippy::print_stderr, reason = "a seed has to be told")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;

@@ -248,7 +248,7 @@ impl<'c> Applier<'c> {
                 ids,
             } => {
                 self.mailbox(*mailbox)?;
-                self.tombstone(*tombstone, 0, *at_ms, ids)?;
+                self.tombstone(*tombstone, *at_ms, ids)?;
             }
             Record::Hide {
                 mailbox,
@@ -259,7 +259,7 @@ impl<'c> Applier<'c> {
             } => {
                 let row = self.mailbox(*mailbox)?;
                 let view = self.view(row.id, *view)?;
-                self.tombstone(*tombstone, view, *at_ms, ids)?;
+                self.hide(*tombstone, view, *at_ms, ids)?;
             }
             Record::Undo { pairs, .. } => {
                 for (tombstone, id) in pairs {
@@ -355,7 +355,6 @@ impl<'c> Applier<'c> {
     fn tombstone(
         &mut self,
         tombstone: TombstoneId,
-        view: i64,
         at_ms: u64,
         ids: &[UniqueId],
     ) -> rusqlite::Result<()> {
@@ -364,17 +363,57 @@ impl<'c> Applier<'c> {
             self.c
                 .prepare_cached(
                     "INSERT OR IGNORE INTO tombstones (unique_id, tombstone, view, at_ms)
-                     VALUES (?, ?, ?, ?)",
+                     VALUES (?, ?, 0, ?)",
                 )?
-                .execute(params![
-                    id.as_bytes(),
-                    tombstone.as_bytes(),
-                    view,
-                    at_ms as i64
-                ])?;
+                .execute(params![id.as_bytes(), tombstone.as_bytes(), at_ms as i64])?;
             self.refresh(*id)?;
         }
         Ok(())
+    }
+
+    /// What [`Self::refresh`] would come to for a view, in half the statements: a client may delete ten
+    /// thousand messages in one QUIT. Hiding changes nothing else about a message.
+    fn hide(
+        &mut self,
+        tombstone: TombstoneId,
+        view: i64,
+        at_ms: u64,
+        ids: &[UniqueId],
+    ) -> rusqlite::Result<()> {
+        let c = self.c;
+        let gone: bool = c
+            .prepare_cached("SELECT gone FROM views WHERE id = ?")?
+            .query_row([view], |row| row.get(0))?;
+        let mut insert = c.prepare_cached(
+            "INSERT OR IGNORE INTO tombstones (unique_id, tombstone, view, at_ms)
+             VALUES (?, ?, ?, ?)",
+        )?;
+        let mut settled = c.prepare_cached(
+            "SELECT 1 FROM undone WHERE unique_id = ?1 AND tombstone = ?2
+             UNION ALL SELECT 1 FROM hidden WHERE view = ?3 AND unique_id = ?1 AND until = ?4",
+        )?;
+        let mut hidden = c.prepare_cached(
+            "INSERT OR REPLACE INTO hidden (view, unique_id, at, until) VALUES (?, ?, ?, ?)",
+        )?;
+        let (mut messages, mut octets) = (0, 0);
+        for id in ids {
+            self.rows += 1;
+            let id_octets = id.as_bytes();
+            insert.execute(params![id_octets, tombstone.as_bytes(), view, at_ms as i64])?;
+            let Some(state) = self.state(*id)? else {
+                continue;
+            };
+            if gone || settled.exists(params![id_octets, tombstone.as_bytes(), view, LIVE])? {
+                continue;
+            }
+            let seq = self.seq(state.mailbox)?;
+            hidden.execute(params![view, id_octets, seq, LIVE])?;
+            if state.removal.is_none() {
+                messages += 1;
+                octets += state.octets;
+            }
+        }
+        self.count_hidden(view, messages, octets)
     }
 
     fn entry(&mut self, entry: &Entry, place: Place) -> rusqlite::Result<()> {
