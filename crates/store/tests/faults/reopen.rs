@@ -156,6 +156,7 @@ fn open(folder: &Path, disk: &FaultyDisk, settings: Settings) -> Result<Embedded
         min_free: settings.min_free,
         hold_ms: settings.hold_ms,
         grace_ms: settings.hold_ms,
+        alone: false,
         compact: false,
         pack_octets: 24 * 1024,
         disk: Arc::new(disk.clone()),
