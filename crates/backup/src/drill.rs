@@ -75,6 +75,7 @@ fn run(
     let manifest = repository.manifest(&id)?;
     let folder = Scratch(scratch.join(format!("drill-{}", random_hex())));
     let damage = stage::fetch(&repository, &manifest, &folder.0, hooks)?;
+    damage.accept()?;
     let mut report = DrillReport {
         generation: id,
         at_ms: manifest.at_ms,

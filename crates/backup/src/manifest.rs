@@ -63,6 +63,8 @@ struct Outside {
     #[serde(rename = "restante-backup")]
     format: u32,
     id: String,
+    /// BLAKE3 of what follows the line, as it is stored.
+    manifest: String,
     objects: Vec<String>,
 }
 
@@ -144,14 +146,17 @@ impl Manifest {
         let mut objects: Vec<String> = self.pieces().map(|piece| piece.object.clone()).collect();
         objects.sort_unstable();
         objects.dedup();
+        let text = self.text()?;
+        let sealed = sealer.seal(text.as_bytes())?;
         let outside = Outside {
             format: FORMAT,
             id: self.id.clone(),
+            manifest: blake3::hash(&sealed).to_hex().to_string(),
             objects,
         };
         let mut bytes = json(&outside)?.into_bytes();
         bytes.push(b'\n');
-        bytes.extend_from_slice(&sealer.seal(self.text()?.as_bytes())?);
+        bytes.extend_from_slice(&sealed);
         Ok(bytes)
     }
 
@@ -174,10 +179,14 @@ fn outside<'b>(id: &str, bytes: &'b [u8]) -> Result<(Outside, &'b [u8])> {
             outside.format
         )));
     }
-    if outside.id != id {
-        return Err(damaged(id, "it is another generation's"));
+    if outside.format != FORMAT || outside.id != id {
+        return Err(damaged(id, "its first line is not what it was"));
     }
-    Ok((outside, &rest[1..]))
+    let rest = &rest[1..];
+    if blake3::hash(rest).to_hex().as_str() != outside.manifest {
+        return Err(damaged(id, "its octets are not what they were"));
+    }
+    Ok((outside, rest))
 }
 
 /// The names of the objects that a generation needs; no key is needed.

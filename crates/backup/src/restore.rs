@@ -66,14 +66,16 @@ pub fn restore(
         ..RestoreReport::default()
     };
     stage::finish_half_done(data)?;
-    let whole = options.mailbox.is_none() && !stage::has_packs(data)?;
-    if whole && options.dry_run {
+    let empty = || Ok::<_, BackupError>(options.mailbox.is_none() && !stage::has_packs(data)?);
+    if options.dry_run && empty()? {
         let named = manifest.mailboxes.iter().filter(|m| m.messages > 0);
         report.restored = named.map(|m| (m.name.clone(), m.messages)).collect();
         report.state = !manifest.state.is_empty() && !data.join("state.db").exists();
         return Ok(report);
     }
     let lock = lock_folder(data)?;
+    // Looked at under the lock: another restore may have been faster.
+    let whole = empty()?;
     let staging = stage::folder_for(data, &id)?;
     let damage = stage::fetch(&repository, &manifest, &staging, hooks)?;
     if !damage.objects.is_empty() && !options.skip_damaged {
@@ -84,6 +86,7 @@ pub fn restore(
             damage.messages.join("; ")
         )));
     }
+    damage.accept()?;
     report.damage = damage.messages;
     if whole {
         report.state = !manifest.state.is_empty() && !data.join("state.db").exists();

@@ -30,6 +30,18 @@ pub(crate) struct Damage {
     pub(crate) objects: Vec<String>,
     /// What that means for messages, one line each.
     pub(crate) messages: Vec<String>,
+    /// Files with damage, which have not their names yet: a name says that a file was checked.
+    unnamed: Vec<(PathBuf, PathBuf)>,
+}
+
+impl Damage {
+    /// Takes what is damaged as it is: from now on it has its name.
+    pub(crate) fn accept(&self) -> Result<()> {
+        for (from, to) in &self.unnamed {
+            fs::rename(from, to).map_err(io(format_args!("cannot write {}", to.display())))?;
+        }
+        Ok(())
+    }
 }
 
 pub(crate) fn make_folder(folder: &Path) -> Result<()> {
@@ -108,6 +120,7 @@ pub(crate) fn fetch(
         let path = folder.join("state.db");
         let bad = write_file(repository, &manifest.state, &path, hooks)?;
         if !bad.is_empty() {
+            damage.unnamed.push((unfinished(&path), path.clone()));
             damage.objects.extend(bad.iter().map(|at| {
                 format!(
                     "state.db (users, accounts): object {}",
@@ -152,7 +165,9 @@ fn fetch_group(
             let _ = ranges.insert((start, to));
         }
         if !ranges.is_empty() {
-            name_lost(pack, &path, &ranges, damage)?;
+            let unfinished = unfinished(&path);
+            name_lost(pack, &unfinished, &ranges, damage)?;
+            damage.unnamed.push((unfinished, path));
         }
     }
     Ok(())
@@ -190,15 +205,20 @@ fn name_lost(
     Ok(())
 }
 
-/// Writes a file from its pieces, syncs it, and gives it its name; says which pieces are damaged: of
-/// those there is what could be had.
+/// What a file is called until it was checked.
+fn unfinished(path: &Path) -> PathBuf {
+    path.with_extension("part")
+}
+
+/// Writes a file from its pieces and syncs it; says which pieces are damaged: of those there is what
+/// could be had. Without any the file gets its name.
 fn write_file(
     repository: &Repository,
     pieces: &[Piece],
     path: &Path,
     hooks: &Hooks<'_>,
 ) -> Result<Vec<usize>> {
-    let unfinished = path.with_extension("part");
+    let unfinished = unfinished(path);
     let doing = format!("cannot write {}", path.display());
     let file = OpenOptions::new()
         .write(true)
@@ -220,8 +240,11 @@ fn write_file(
         Ok((!good).then_some(at))
     })?;
     file.sync_data().map_err(io(&doing))?;
-    fs::rename(&unfinished, path).map_err(io(&doing))?;
-    Ok(came.into_iter().flatten().collect())
+    let bad: Vec<usize> = came.into_iter().flatten().collect();
+    if bad.is_empty() {
+        fs::rename(&unfinished, path).map_err(io(&doing))?;
+    }
+    Ok(bad)
 }
 
 /// Says that all is there, and puts it in its place. The folder has to be locked.
