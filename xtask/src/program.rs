@@ -70,7 +70,7 @@ impl Program {
              listen = [\"127.0.0.1:{lmtp}\", \"unix:{at}/lmtp.sock\"]\n\
              [reader]\n\
              listen = [\"127.0.0.1:{reader}\"]\n\
-             unsubscribe_ca = \"{at}/certificate.pem\"\n\
+             unsubscribe_ca = \"{at}/leave.pem\"\n\
              danger_unsubscribe_private = true\n\
              [tls]\n\
              certificate = \"{at}/certificate.pem\"\n\

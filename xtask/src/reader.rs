@@ -110,6 +110,7 @@ impl World {
             }
             program.import(&folder, user)?;
         }
+        leaving(&program)?;
         program.start()?;
         Ok(Self {
             program,
@@ -131,8 +132,8 @@ impl World {
             .env("PASSWORD", PASSWORD)
             .env("LOG_PORT", self.log.to_string())
             .env("LEAVE_PORT", self.leave.to_string())
-            .env("CERTIFICATE", self.program.certificate())
-            .env("KEY", self.program.path("key.pem"))
+            .env("CERTIFICATE", self.program.path("leave.pem"))
+            .env("KEY", self.program.path("leave-key.pem"))
             .env("PROFILE", self.program.path("chromium"))
             .env("SHOTS", &shots);
         let said = run(&mut node, b"", LIMIT)?;
@@ -142,4 +143,20 @@ impl World {
         }
         fail(format!("browse.mjs: {}: {}", said.status, said.tail()))
     }
+}
+
+/// A certificate for where one unsubscribes. It is no authority: one that is, no client takes for a server's.
+fn leaving(program: &Program) -> Fallible<()> {
+    let mut openssl = Command::new("openssl");
+    openssl
+        .args(["req", "-x509", "-newkey", "ec", "-pkeyopt"])
+        .args(["ec_paramgen_curve:P-256", "-nodes", "-days", "30"])
+        .args(["-subj", "/CN=localhost"])
+        .args(["-addext", "subjectAltName=DNS:localhost"])
+        .args(["-addext", "basicConstraints=critical,CA:FALSE"])
+        .args(["-keyout", "leave-key.pem", "-out", "leave.pem"])
+        .current_dir(program.path(""));
+    let said = run(&mut openssl, b"", Duration::from_secs(30))?.ok("openssl req")?;
+    drop(said);
+    Ok(())
 }

@@ -30,6 +30,8 @@ pub(crate) fn reader(
         accounts: config.accounts().to_vec(),
         data: config.data().to_owned(),
         stale_after_ms: config.stale_after_ms(),
+        backup_to: config.backup().to.clone(),
+        backup_stale_after_ms: config.backup().stale_after_ms,
         world: World::new(Some(Arc::clone(store)), Arc::clone(&state)),
         state,
         running: Arc::default(),
@@ -64,12 +66,8 @@ pub(crate) fn archive(
     config: &Config,
     store: &Arc<dyn MailStore>,
 ) -> Result<Arc<Archive>, Failure> {
-    let state = restante_directory::open_state(&config.data().join("state.db"))?;
-    let options = restante_archive::Options::default();
-    let opened = Archive::open(config.data(), state, Arc::clone(store), options);
-    Ok(Arc::new(
-        opened.map_err(|error| Failure::Io(error.to_string()))?,
-    ))
+    let opened = crate::commands::archive::open(config, Arc::clone(store))();
+    opened.map(Arc::new).map_err(Failure::from)
 }
 
 /// What the reader shows of fetching, and asks of it.
@@ -77,6 +75,9 @@ struct Stage {
     accounts: Vec<Account>,
     data: std::path::PathBuf,
     stale_after_ms: u64,
+    /// Where backups go, if the configuration says so, and how old the last may be.
+    backup_to: Option<String>,
+    backup_stale_after_ms: u64,
     world: World,
     state: Arc<State>,
     /// What fetches that the reader has started have done so far, by account.
@@ -169,21 +170,47 @@ impl Backstage for Stage {
     fn warnings(&self, user: &str) -> Vec<String> {
         let known = self.state.accounts().unwrap_or_default();
         let now = units::now_ms();
-        self.of(user)
-            .filter_map(|account| {
-                let known = known.iter().find(|known| known.account == account.name)?;
-                is_silent(account, known, self.stale_after_ms, now).then(|| {
-                    let last = known.last_success_ms.map_or_else(
-                        || "it has never worked".to_owned(),
-                        |at| format!("the last mail from it came in on {}", units::show_time(at)),
-                    );
-                    format!("{} has been silent for too long: {last}.", account.name)
-                })
+        let silent = self.of(user).filter_map(|account| {
+            let known = known.iter().find(|known| known.account == account.name)?;
+            is_silent(account, known, self.stale_after_ms, now).then(|| {
+                let last = known.last_success_ms.map_or_else(
+                    || "it has never worked".to_owned(),
+                    |at| format!("the last mail from it came in on {}", units::show_time(at)),
+                );
+                format!("{} has been silent for too long: {last}.", account.name)
             })
-            .collect()
+        });
+        let mut warnings: Vec<String> = silent.collect();
+        if self.backup_to.is_some() {
+            match self.backup_ms() {
+                None => warnings.push("There is no backup yet.".to_owned()),
+                Some(at) if now.saturating_sub(at) > self.backup_stale_after_ms => {
+                    let at = units::show_time(at);
+                    warnings.push(format!("The last good backup is too old: it is of {at}."));
+                }
+                Some(_) => {}
+            }
+        }
+        warnings
     }
 
     fn backup_ms(&self) -> Option<u64> {
-        None
+        let places = match restante_backup::State::look(&self.data) {
+            Ok(Some(state)) => state.places(),
+            Ok(None) => return None,
+            Err(error) => Err(error),
+        };
+        let places = places.unwrap_or_else(|error| {
+            warn!(%error, "what is known of backups cannot be read");
+            Vec::new()
+        });
+        let kept = |place: &&restante_backup::PlaceStatus| {
+            self.backup_to.as_ref().is_none_or(|to| *to == place.place)
+        };
+        places
+            .iter()
+            .filter(kept)
+            .filter_map(|place| place.backup_ms)
+            .max()
     }
 }

@@ -80,6 +80,7 @@ async function search(page, query) {
   await page.fill('#q', query);
   await answered;
   await page.waitForFunction((q) => new URLSearchParams(location.search).get('q') === q, query);
+  await page.waitForFunction(() => !document.querySelector('.htmx-request, .htmx-swapping, .htmx-settling'));
 }
 
 const faultless = (page, where) =>

@@ -9,33 +9,59 @@ const PDF: &str = "JVBERi0xLjEKMSAwIG9iago8PC9UeXBlL0NhdGFsb2cvUGFnZXMgMiAwIFI+P
 /// Days from one message to the next.
 const DAYS: usize = 3;
 
-/// A date as RFC 5322 has it, `ago` days before the middle of 2026.
+/// The last day that mail came: 2026-06-30, in days since 1970.
+const LAST_DAY: usize = 20_634;
+
+/// A date as RFC 5322 has it, `ago` days before [`LAST_DAY`].
 fn date(ago: usize) -> String {
-    let day = 180_usize.saturating_sub(ago % 180);
-    let months = ["Jan", "Feb", "Mar", "Apr", "May", "Jun"];
-    let year = 2026 - ago / 180;
-    let month = months[(day.saturating_sub(1) / 30).min(5)];
+    const MONTHS: [&str; 12] = [
+        "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+    ];
+    let mut day = LAST_DAY - ago;
+    let mut year = 1970;
+    let leap = |year: usize| year.is_multiple_of(4);
+    while day >= 365 + usize::from(leap(year)) {
+        day -= 365 + usize::from(leap(year));
+        year += 1;
+    }
+    let february = 28 + usize::from(leap(year));
+    let lengths = [31, february, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
+    let mut month = 0;
+    while day >= lengths[month] {
+        day -= lengths[month];
+        month += 1;
+    }
+    let (hour, minute) = (7 + ago % 3, 10 + ago % 40);
     format!(
-        "{} {month} {year} 0{}:1{}:00 +0000",
-        day % 28 + 1,
-        7 + day % 3,
-        day % 10
+        "{} {} {year} 0{hour}:{minute}:00 +0000",
+        day + 1,
+        MONTHS[month]
     )
+}
+
+/// The domain of a sender, for ids that no two messages share.
+fn domain(from: &str) -> &str {
+    from.rsplit('@')
+        .next()
+        .unwrap_or(from)
+        .trim_end_matches('>')
 }
 
 fn text(number: usize, from: &str, subject: &str, more: &str, body: &str) -> String {
     format!(
-        "From: {from}\r\nTo: Ann <ann@example.org>\r\nSubject: {subject}\r\nDate: {}\r\nMessage-ID: <m{number}@example.org>\r\n{more}\
+        "From: {from}\r\nTo: Ann <ann@example.org>\r\nSubject: {subject}\r\nDate: {}\r\nMessage-ID: <m{number}@{}>\r\n{more}\
          MIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n{body}\r\n",
-        date(number * DAYS)
+        date(number * DAYS),
+        domain(from)
     )
 }
 
 fn html(number: usize, from: &str, subject: &str, more: &str, body: &str) -> String {
     format!(
-        "From: {from}\r\nTo: ann@example.org\r\nSubject: {subject}\r\nDate: {}\r\nMessage-ID: <m{number}@example.org>\r\n{more}\
+        "From: {from}\r\nTo: ann@example.org\r\nSubject: {subject}\r\nDate: {}\r\nMessage-ID: <m{number}@{}>\r\n{more}\
          MIME-Version: 1.0\r\nContent-Type: text/html; charset=utf-8\r\n\r\n{body}\r\n",
-        date(number * DAYS)
+        date(number * DAYS),
+        domain(from)
     )
 }
 
@@ -94,7 +120,7 @@ pub(super) fn of_ann(leave: u16) -> Vec<String> {
             _ => (
                 "Re: Programme for the autumn concert",
                 format!(
-                    "In-Reply-To: <m{}@example.org>\r\nReferences: <m43@example.org>\r\n",
+                    "In-Reply-To: <m{}@choir.example>\r\nReferences: <m43@choir.example>\r\n",
                     44 - at
                 ),
             ),
