@@ -93,7 +93,9 @@ fn is_plain(value: &str) -> bool {
     if value.is_empty() || value.len() > VALUE_CHARACTERS || !value.chars().all(plain) {
         return false;
     }
-    if value.matches('"').count() % 2 != 0 || value.matches('\'').count() % 2 != 0 {
+    if !value.matches('"').count().is_multiple_of(2)
+        || !value.matches('\'').count().is_multiple_of(2)
+    {
         return false;
     }
     let lower = value.to_ascii_lowercase();

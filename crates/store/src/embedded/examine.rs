@@ -167,8 +167,11 @@ impl PackReader {
     }
 }
 
+/// A pack's random id, and the packs that it replaces.
+type Identity = ([u8; 16], Vec<u32>);
+
 /// The pack's random id, or for one whose beginning is damaged something that stands for it.
-fn pack_id(inner: &Inner, number: u32) -> Result<Option<([u8; 16], Vec<u32>)>, StoreError> {
+fn pack_id(inner: &Inner, number: u32) -> Result<Option<Identity>, StoreError> {
     let file = match inner.disk().open(&inner.packs.path(number), false) {
         Ok(file) => file,
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),

@@ -48,7 +48,7 @@ fn append(xml: &[u8], all: &mut String) {
     let mut reader = Reader::from_str(&xml);
     while all.len() < limits::TEXT_OCTETS {
         match reader.read_event() {
-            Ok(Event::Text(text)) => all.push_str(&text),
+            Ok(Event::Text(text)) => append_words(&text, all),
             Ok(Event::GeneralRef(name)) => all.push(match name.as_ref() {
                 "amp" => '&',
                 "lt" => '<',
@@ -69,6 +69,18 @@ fn append(xml: &[u8], all: &mut String) {
             }
             Ok(Event::Eof) | Err(_) => return,
             Ok(_) => {}
+        }
+    }
+}
+
+/// Text with each run of white space as one space: a file of blanks has no words, and takes no room
+/// from the parts that have.
+fn append_words(text: &str, all: &mut String) {
+    for piece in text.split_inclusive(char::is_whitespace) {
+        let word = piece.trim_end();
+        all.push_str(word);
+        if word.len() < piece.len() && !all.ends_with(char::is_whitespace) {
+            all.push(' ');
         }
     }
 }

@@ -327,7 +327,7 @@ mod tests {
             min_free: 1,
         };
         let newer = StoreError::Permanent("a pack is of a newer format".to_owned());
-        assert_eq!(four(&[broken.clone()]), (vec![], 0));
+        assert_eq!(four(std::slice::from_ref(&broken)), (vec![], 0));
         assert_eq!(four(&[full]), (vec![], 0));
         assert_eq!(four(&vec![newer.clone(); 5]), (vec![], 0));
         // It fails while they are stored one by one.
