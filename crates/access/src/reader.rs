@@ -4,7 +4,7 @@
 //! layers: `restante_archive::render` keeps only harmless HTML; it is shown in a frame without scripts and on an
 //! origin of its own, whose policy lets in images of the same message and nothing else until the reader asks; no page takes a
 //! script that is not ours. Who asks for a page has a session, and what changes something needs its token too
-//! ([`signed`]). A session sees one mailbox: that of its user.
+//! (`signed`). A session sees one mailbox: that of its user.
 //!
 //! Deliberately absent: any way for an administrator to see another's mail, and any that sends mail.
 

@@ -32,7 +32,7 @@ pub(crate) struct KeyFrom {
 /// `restante backup`
 #[derive(Debug, Args)]
 pub(crate) struct Backup {
-    /// Where to [default: `to` in the configuration's [backup]]
+    /// Where to [default: `to` in the configuration's `[backup]`]
     #[arg(value_name = "DEST")]
     pub(crate) to: Option<String>,
     /// Encrypt to this age recipient (age1…); may be given several times
@@ -79,7 +79,7 @@ pub(crate) struct Restore {
 /// `restante verify`
 #[derive(Debug, Args)]
 pub(crate) struct Verify {
-    /// Check the backups here too [default: `to` in the configuration's [backup], for --drill]
+    /// Check the backups here too [default: `to` in the configuration's `[backup]`, for --drill]
     #[arg(value_name = "DEST")]
     pub(crate) at: Option<String>,
     #[command(flatten)]
