@@ -18,8 +18,6 @@ use crate::program::{PASSWORD_VARIABLE, Program};
 use crate::tally::Cases;
 use crate::{Fallible, fail, mail};
 
-pub(crate) use garage::install as install_garage;
-
 /// The slowest command of these tests takes some seconds; one that hangs has failed.
 const LIMIT: Duration = Duration::from_secs(120);
 const USER: &str = "ann";

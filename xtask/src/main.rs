@@ -63,8 +63,8 @@ const USAGE: &str = "\
 cargo xtask setup                  install what the tests need, or say what to type
 cargo xtask test [--quick] [STEP]… fmt, clippy, deny, docs, tests, then the program against the world
                                    --quick: fewer messages, kills and sessions
-                                   STEP: fmt clippy deny docs tests archive oauth setup interop fetch
-                                         crash devices reader backup abuse
+                                   STEP: fmt clippy deny docs tests oauth setup reader interop fetch crash
+                                         devices abuse; and only when named: archive backup control
 cargo xtask bench server [--runs N] [--only ROW]… [--quick] [--write]
                                    ours beside Dovecot and a null server; --write: docs/benchmarks.md
 cargo xtask bench fetch [--runs N] [--only ROW]… [--quick] [--write]

@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use crate::{Fallible, backup, courier, cyrus, fail, oauth, reader, target_folder};
+use crate::{Fallible, courier, cyrus, fail, oauth, reader, target_folder};
 
 /// cargo-deny: this version reads our lock file and edition.
 const DENY_VERSION: &str = "0.20.2";
@@ -59,7 +59,6 @@ pub(crate) fn run() -> Fallible<()> {
     oauth::install()?;
     reader::install()?;
     components()?;
-    backup::install_garage()?;
     deny()?;
     Ok(())
 }
