@@ -4,8 +4,8 @@
 //! digest of their octets, a snapshot of `state.db`, and one object, written last, that names them all.
 //! It goes to a folder or to a bucket that speaks S3, as it is or encrypted with age.
 //!
-//! [`backup`] writes a generation and reads back what it wrote; [`restore`] brings one into an empty
-//! folder, or what is missing into one with mail; [`verify_archive`], [`verify_backup`] and [`drill`]
+//! [`backup()`] writes a generation and reads back what it wrote; [`restore()`] brings one into an empty
+//! folder, or what is missing into one with mail; [`verify_archive`], [`verify_backup`] and [`drill()`]
 //! say whether all of it is what it should be; [`Covered`] tells the fetcher which messages a verified
 //! backup holds. All of them wait: call them from a thread that may.
 
