@@ -60,20 +60,33 @@ fn folder() -> PathBuf {
 
 /// Installs what the lock file names, and nothing else: no script of a package is run.
 pub(crate) fn install() -> Fallible<()> {
-    let folder = folder();
-    fs::create_dir_all(&folder)?;
-    let lock = include_str!("oauth/package-lock.json");
-    let stamp = folder.join("installed");
-    for (name, text) in FILES {
+    npm_ci(
+        &folder(),
+        FILES,
+        include_str!("oauth/package-lock.json"),
+        "the authorization server of the OAuth2 tests",
+    )
+}
+
+/// Lays the files and installs what the lock file names, unless that is there already.
+pub(crate) fn npm_ci(
+    folder: &Path,
+    files: &[(&str, &str)],
+    lock: &str,
+    what: &str,
+) -> Fallible<()> {
+    fs::create_dir_all(folder)?;
+    for (name, text) in files {
         fs::write(folder.join(name), text)?;
     }
+    let stamp = folder.join("installed");
     if fs::read_to_string(&stamp).is_ok_and(|installed| installed == lock) {
         return Ok(());
     }
-    println!("setup: npm ci (the authorization server of the OAuth2 tests)");
+    println!("setup: npm ci ({what})");
     let mut npm = Command::new("npm");
     npm.args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"])
-        .current_dir(&folder);
+        .current_dir(folder);
     let said = run(&mut npm, b"", INSTALLING)?.ok("npm ci")?;
     drop(said);
     Ok(fs::write(stamp, lock)?)

@@ -11,10 +11,7 @@ use std::time::Duration;
 use crate::process::{free_port, run};
 use crate::program::{PASSWORD, Program};
 use crate::tally::Cases;
-use crate::{Fallible, fail, target_folder, workspace};
-
-/// npm fetches two packages.
-const INSTALLING: Duration = Duration::from_secs(300);
+use crate::{Fallible, fail, oauth, target_folder, workspace};
 
 /// All of it, on a machine that does other things too.
 const LIMIT: Duration = Duration::from_secs(240);
@@ -36,23 +33,12 @@ fn folder() -> PathBuf {
 
 /// Installs what the lock file names, and nothing else: no script of a package is run.
 pub(crate) fn install() -> Fallible<()> {
-    let folder = folder();
-    fs::create_dir_all(&folder)?;
-    for (name, text) in FILES {
-        fs::write(folder.join(name), text)?;
-    }
-    let lock = include_str!("reader/package-lock.json");
-    let stamp = folder.join("installed");
-    if fs::read_to_string(&stamp).is_ok_and(|installed| installed == lock) {
-        return Ok(());
-    }
-    println!("setup: npm ci (what drives the browser in the reader's tests)");
-    let mut npm = Command::new("npm");
-    npm.args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"])
-        .current_dir(&folder);
-    let said = run(&mut npm, b"", INSTALLING)?.ok("npm ci")?;
-    drop(said);
-    Ok(fs::write(stamp, lock)?)
+    oauth::npm_ci(
+        &folder(),
+        FILES,
+        include_str!("reader/package-lock.json"),
+        "what drives the browser in the reader's tests",
+    )
 }
 
 /// All cases; the screenshots of the manual are taken on the way.

@@ -57,6 +57,21 @@ fn stamp(batch: &Batch<'_, '_>) -> [u8; 16] {
     batch.inner.next_id()
 }
 
+/// What a delivery is recorded as, under its unique-id.
+fn entry(delivery: &Delivery, body: &SealedBody, unique_id: UniqueId) -> Entry {
+    Entry {
+        mailbox: delivery.mailbox,
+        unique_id,
+        flags: body.flags,
+        size: delivery.message.size,
+        octets: delivery.message.octets,
+        received_ms: delivery.received_ms,
+        frame: 0,
+        digest: delivery.message.digest,
+        source: delivery.source.clone(),
+    }
+}
+
 pub(super) fn deliver(
     batch: &mut Batch<'_, '_>,
     deliveries: &[(Delivery, Arc<SealedBody>)],
@@ -70,17 +85,7 @@ pub(super) fn deliver(
     let mut ids = Vec::with_capacity(deliveries.len());
     for (delivery, body) in deliveries {
         let unique_id = UniqueId::from_bytes(batch.inner.next_id());
-        let entry = Entry {
-            mailbox: delivery.mailbox,
-            unique_id,
-            flags: body.flags,
-            size: delivery.message.size,
-            octets: delivery.message.octets,
-            received_ms: delivery.received_ms,
-            frame: 0,
-            digest: delivery.message.digest,
-            source: delivery.source.clone(),
-        };
+        let entry = entry(delivery, body, unique_id);
         batch.put_entry(entry, body)?;
         ids.push(unique_id);
     }
@@ -148,17 +153,7 @@ pub(super) fn adopt(
         }
         let cancelled = standing(c, row.id, *id).map_err(sql)?;
         if there.is_none() {
-            let entry = Entry {
-                mailbox: delivery.mailbox,
-                unique_id: *id,
-                flags: body.flags,
-                size: delivery.message.size,
-                octets: delivery.message.octets,
-                received_ms: delivery.received_ms,
-                frame: 0,
-                digest: delivery.message.digest,
-                source: delivery.source.clone(),
-            };
+            let entry = entry(delivery, body, *id);
             batch.put_entry(entry, body)?;
         }
         if !cancelled.is_empty() {
