@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use crate::corpus;
 use crate::process::run;
+use crate::steps::development;
 use crate::tally::Cases;
 use crate::{Fallible, fail, scratch, workspace};
 
-/// The comparison; the example may have to be compiled first.
-const LIMIT: Duration = Duration::from_secs(900);
+const LIMIT: Duration = Duration::from_secs(300);
 
 /// Of a thousand messages so many may be read otherwise: broken ones, of which nobody can say what is
 /// right. A field and its measure.
@@ -56,19 +56,8 @@ fn compare(set: &str, samples: &[corpus::Sample]) -> Fallible<String> {
             &sample.bytes,
         )?;
     }
-    let mut tell = Command::new(env!("CARGO"));
-    tell.args([
-        "run",
-        "--quiet",
-        "--locked",
-        "-p",
-        "restante-archive",
-        "--example",
-        "tell",
-        "--",
-    ])
-    .arg(&folder)
-    .current_dir(workspace());
+    let mut tell = Command::new(development()?.join("examples/tell"));
+    tell.arg(&folder);
     let lines = run(&mut tell, b"", LIMIT)?.ok("the example tell")?.out;
     let told = scratch.path().join("told");
     fs::write(&told, lines)?;

@@ -61,8 +61,10 @@ pub(crate) fn fail<T>(what: impl Into<String>) -> Fallible<T> {
 
 const USAGE: &str = "\
 cargo xtask setup                  install what the tests need, or say what to type
-cargo xtask test [--quick] [STEP]… fmt, clippy, deny, docs, tests, then the program against the world
+cargo xtask test [--quick] [--release] [STEP]…
+                                   fmt, clippy, deny, docs, tests, then the program against the world
                                    --quick: fewer messages, kills and sessions
+                                   --release: the program is the one that people run, not the tests'
                                    STEP: fmt clippy deny docs tests oauth setup reader interop fetch crash
                                          devices abuse; and only when named: archive backup control
 cargo xtask bench server [--runs N] [--only ROW]… [--quick] [--write]

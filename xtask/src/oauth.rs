@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use crate::process::{Running, free_port, run};
 use crate::program::{certificate, certificate_digest};
+use crate::steps::WORKSPACE_TESTS;
 use crate::tally::Cases;
 use crate::{Fallible, fail, scratch, target_folder, workspace};
 
@@ -189,8 +190,8 @@ pub(crate) fn run_all(cases: &mut Cases) {
 fn one(test: &str, world: &World) -> Fallible<()> {
     let mut cargo = Command::new("cargo");
     cargo
-        .args(["test", "--quiet", "--locked", "-p", "restante-intake"])
-        .args(["--test", "oauth_proof", "--", "--exact", test])
+        .args(WORKSPACE_TESTS)
+        .args(["--quiet", "--test", "oauth_proof", "--", "--exact", test])
         .env("RESTANTE_TEST_OAUTH_PROOF", world.words()?)
         .current_dir(workspace());
     let said = run(&mut cargo, b"", LIMIT)?;

@@ -15,6 +15,8 @@ use crate::{
 pub(crate) struct Plan {
     /// Fewer messages, kills and sessions.
     pub(crate) quick: bool,
+    /// The program as people run it stands before the world, not the one of the tests.
+    release: bool,
     only: Vec<String>,
 }
 
@@ -28,15 +30,20 @@ const STEPS: &[&str] = &[
 /// in the dates of some real messages.
 const BY_NAME: &[&str] = &["archive", "backup", "control"];
 
+/// All at once: built for one crate alone, what it depends on has other features and is built anew.
+pub(crate) const WORKSPACE_TESTS: &[&str] = &["test", "--workspace", "--locked"];
+
 impl Plan {
     fn parse(words: &[&str]) -> Fallible<Self> {
         let mut plan = Self {
             quick: false,
+            release: false,
             only: Vec::new(),
         };
         for &word in words {
             match word {
                 "--quick" => plan.quick = true,
+                "--release" => plan.release = true,
                 step if STEPS.contains(&step) => plan.only.push(step.to_owned()),
                 other => {
                     return fail(format!(
@@ -112,9 +119,13 @@ pub(crate) fn test(words: &[&str]) -> Fallible<bool> {
     ];
     if against_the_world.iter().any(|step| plan.wants(step)) {
         let mut built = None;
-        tally.suite("release build", |cases| {
-            cases.case("cargo build --release -p restante", || {
-                built = Some(release()?);
+        tally.suite("program", |cases| {
+            cases.case("build", || {
+                built = Some(if plan.release {
+                    release()?
+                } else {
+                    development()?.join("restante")
+                });
                 Ok(())
             });
         });
@@ -156,11 +167,15 @@ fn world(plan: &Plan, program: &std::path::Path, tally: &mut Tally) {
 
 /// Builds the program that people run, and says where it is.
 pub(crate) fn release() -> Fallible<PathBuf> {
-    if let Some(given) = std::env::var_os("RESTANTE_BINARY") {
-        return Ok(given.into());
-    }
     cargo(&["build", "--release", "--locked", "-p", "restante"], &[])?;
     Ok(target_folder().join("release/restante"))
+}
+
+/// The folder with the program and the examples of the tests. They check their arithmetic and their
+/// assertions; and as `cargo test` builds them, nothing is built twice.
+pub(crate) fn development() -> Fallible<PathBuf> {
+    cargo(&[WORKSPACE_TESTS, &["--no-run", "--quiet"]].concat(), &[])?;
+    Ok(target_folder().join("debug"))
 }
 
 fn cargo(arguments: &[&str], environment: &[(&str, &str)]) -> Fallible<()> {
@@ -227,7 +242,9 @@ fn cargo_test(cases: &mut Cases) {
     println!("cargo test --workspace --locked --no-fail-fast");
     let (mut passed, mut failed) = (0, 0);
     let result = stream(
-        Command::new("cargo").args(["test", "--workspace", "--locked", "--no-fail-fast"]),
+        Command::new("cargo")
+            .args(WORKSPACE_TESTS)
+            .arg("--no-fail-fast"),
         |line| {
             // One line a passed test is not worth reading; a failed one is.
             if let Some(rest) = line.strip_prefix("test result: ") {

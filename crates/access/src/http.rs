@@ -113,7 +113,7 @@ impl Http {
                 "refused a request for a host that is not ours");
             refusal(
                 StatusCode::MISDIRECTED_REQUEST,
-                "This address is not one of ours. Open the page by 127.0.0.1 or localhost, or list the name under `hosts`.\n",
+                "This address is not one of ours. Open the page by 127.0.0.1 or localhost, or name it in the configuration: `hosts` of `[reader]`, `host` of `[setup]`.\n",
             )
         };
         secure(response.headers_mut(), client.tls);

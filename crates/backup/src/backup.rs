@@ -98,7 +98,10 @@ fn run(
     state.meet(&repository.place, &repository.id, &repository.encryption)?;
     let lease = Lease::take(&repository.destination, Purpose::Writing)?;
     let mut work = Work::begin(&repository, state, data, hooks)?;
-    let at_ms = now_ms();
+    // After all that are there, however fast they follow and whatever the clock does.
+    let newest = repository.generations()?.last().map_or(0, |(_, at)| *at);
+    let now = now_ms();
+    let at_ms = now.max(newest + 1);
     let mailboxes = pollster::block_on(store.mailboxes())?;
     let mut manifest = Manifest {
         id: generation_id(at_ms),
@@ -137,7 +140,7 @@ fn run(
         &repository.place,
         &Done {
             generation: &manifest.id,
-            at_ms,
+            at_ms: now,
             messages: manifest.messages(),
             octets: manifest.octets(),
             packs: &packs,

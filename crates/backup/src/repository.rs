@@ -66,12 +66,16 @@ pub(crate) fn random_hex() -> String {
 pub(crate) fn generation_id(at_ms: u64) -> String {
     let at = Timestamp::from_millisecond(at_ms as i64).unwrap_or(Timestamp::MAX);
     let at = at.to_zoned(TimeZone::UTC);
-    format!("{}-{}", at.strftime("%Y%m%dT%H%M%SZ"), &random_hex()[..8])
+    format!(
+        "{}-{}",
+        at.strftime("%Y%m%dT%H%M%S.%3fZ"),
+        &random_hex()[..8]
+    )
 }
 
 fn time_of(id: &str) -> Option<u64> {
     let text = id.split_once('-')?.0;
-    let at = jiff::civil::DateTime::strptime("%Y%m%dT%H%M%SZ", text).ok()?;
+    let at = jiff::civil::DateTime::strptime("%Y%m%dT%H%M%S%.fZ", text).ok()?;
     let at = at.to_zoned(TimeZone::UTC).ok()?.timestamp();
     u64::try_from(at.as_millisecond()).ok()
 }
@@ -335,8 +339,8 @@ mod tests {
     #[test]
     fn a_generations_name_tells_its_time() {
         let id = generation_id(1_795_392_061_234);
-        assert!(id.starts_with("20261123T000101Z-"), "{id}");
-        assert_eq!(time_of(&id), Some(1_795_392_061_000));
+        assert!(id.starts_with("20261123T000101.234Z-"), "{id}");
+        assert_eq!(time_of(&id), Some(1_795_392_061_234));
         assert_eq!(time_of("x"), None);
     }
 }

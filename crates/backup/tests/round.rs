@@ -366,6 +366,20 @@ fn every_damaged_octet_is_named_and_costs_its_message_only() {
 }
 
 #[test]
+fn generations_are_in_the_order_they_were_made_in() {
+    let world = World::new();
+    let target = world.target(Key::None);
+    let made: Vec<_> = (0..8)
+        .map(|number| {
+            world.deliver("ann", number..number + 1);
+            world.backup(Key::None).unwrap().generation
+        })
+        .collect();
+    let listed = generations(&target).unwrap().into_iter();
+    assert_eq!(listed.map(|g| g.id).collect::<Vec<_>>(), made);
+}
+
+#[test]
 fn pruning_keeps_what_kept_generations_need() {
     let world = World::new();
     let keep = "1 last".parse().unwrap();

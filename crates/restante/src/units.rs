@@ -34,13 +34,15 @@ pub(crate) fn duration_ms(text: &str) -> Option<u64> {
     u64::try_from(duration.as_millis()).ok()
 }
 
-/// `2026-11-23`, which is its end, `2026-11-23 12:30`, a time with its zone, or how long ago, in
-/// milliseconds since 1970.
+/// `2026-11-23`, `2026-11-23 12:30`, a time with its zone, or how long ago, in milliseconds since 1970. A
+/// day, a minute or a second is its end, so that a time as it was shown finds what was shown.
 pub(crate) fn past_ms(text: &str) -> Option<u64> {
     let text = text.trim();
     let zone = TimeZone::system();
     let at = if let Ok(at) = text.parse::<Timestamp>() {
-        at
+        let whole = !text.contains('.');
+        at.checked_add(SignedDuration::from_millis(if whole { 999 } else { 0 }))
+            .ok()?
     } else if text.len() == 10
         && let Ok(day) = text.parse::<jiff::civil::Date>()
     {
@@ -49,7 +51,12 @@ pub(crate) fn past_ms(text: &str) -> Option<u64> {
             .ok()?
             .timestamp()
     } else if let Ok(at) = text.parse::<jiff::civil::DateTime>() {
-        at.to_zoned(zone).ok()?.timestamp()
+        let end = match text.len() {
+            16 => SignedDuration::from_millis(59_999),
+            19 => SignedDuration::from_millis(999),
+            _ => SignedDuration::ZERO,
+        };
+        at.checked_add(end).ok()?.to_zoned(zone).ok()?.timestamp()
     } else {
         return now_ms().checked_sub(duration_ms(text.trim_end_matches(" ago"))?);
     };
@@ -210,5 +217,15 @@ mod tests {
         assert_eq!(duration_ms("0s"), Some(0));
         assert_eq!(duration_ms("-1 day"), None);
         assert_eq!(duration_ms("soon"), None);
+    }
+
+    #[test]
+    fn a_time_as_it_was_shown_finds_what_was_shown() {
+        let at = 1_795_392_061_234;
+        for shown in [show_time(at), json_time(at)] {
+            assert!(past_ms(&shown).unwrap() >= at, "{shown}");
+        }
+        assert_eq!(past_ms("2026-11-23T00:01:01Z"), Some(1_795_392_061_999));
+        assert_eq!(past_ms("2026-11-23T00:01:01.234Z"), Some(at));
     }
 }

@@ -9,11 +9,10 @@ use std::time::Duration;
 
 use super::{TOKEN_SECONDS, World, folder};
 use crate::process::run;
+use crate::steps::development;
 use crate::tally::Cases;
-use crate::{Fallible, fail, scratch, target_folder, workspace};
+use crate::{Fallible, fail, scratch};
 
-/// The program may have to be built first.
-const BUILDING: Duration = Duration::from_secs(900);
 /// A device's code is asked about every five seconds.
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -57,11 +56,6 @@ struct Home {
 
 impl Home {
     fn new(world: &World) -> Fallible<Self> {
-        let mut cargo = Command::new("cargo");
-        cargo
-            .args(["build", "--quiet", "--locked", "-p", "restante"])
-            .current_dir(workspace());
-        drop(run(&mut cargo, b"", BUILDING)?.ok("cargo build -p restante")?);
         let words = world.words()?;
         let [server, pop3s, pin, ..] = words.split('\n').collect::<Vec<_>>()[..] else {
             return fail("the world has not all that is needed");
@@ -78,7 +72,7 @@ impl Home {
             ),
         )?;
         Ok(Self {
-            binary: target_folder().join("debug/restante"),
+            binary: development()?.join("restante"),
             folder,
         })
     }

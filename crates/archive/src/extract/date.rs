@@ -241,8 +241,9 @@ fn offset(word: &str) -> Option<i64> {
         3..=4 => (number / 100, number % 100),
         _ => return Some(0),
     };
-    // Nobody is further from Greenwich than 15 hours: then the number is noise.
-    if hours > 15 || minutes > 59 {
+    // Nobody is further from Greenwich than 15 hours, but RFC 5322 §3.3 allows -9959 to +9959, and
+    // who writes more means it: the times of the hosts on the way agree with it.
+    if minutes > 59 {
         return Some(0);
     }
     Some(sign * (hours * 3600 + minutes * 60))
@@ -305,6 +306,7 @@ mod tests {
             ("Monday, July 1 2002 8:00 AM", 1_025_510_400),
             ("Mon, 1 Jul 102 08:00:00 GMT", 1_025_510_400),
             ("Mon, 1 Jul 2002 08:00:00 XYZ", 1_025_510_400),
+            ("Sun, 30 Jun 2002 16:00:00 -1600", 1_025_510_400),
         ] {
             assert_eq!(parse(text), Some(seconds), "{text}");
         }
