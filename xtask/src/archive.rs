@@ -14,13 +14,22 @@ use crate::{Fallible, fail, scratch, workspace};
 
 const LIMIT: Duration = Duration::from_secs(300);
 
-/// Of a thousand messages so many may be read otherwise: broken ones, of which nobody can say what is
-/// right. A field and its measure.
-const TOLERATED: [(&str, u64); 4] = [("subject", 5), ("from", 5), ("date", 5), ("files", 10)];
+const FIELDS: [&str; 4] = ["subject", "from", "date", "files"];
+
+/// Of a thousand messages so many may be read otherwise, of the real ones and of the odd ones. What
+/// nobody can say is left out by `oracle.py`, with the reason; of the rest none is read otherwise by
+/// Python 3.11, but its readers of broken mail change from one version to the next: one or two
+/// may.
+const TOLERATED: [(&str, u64); 2] = [("real", 1), ("odd", 20)];
 
 /// Runs the comparison on the real and the odd corpus, a case for each field.
 pub(crate) fn run_all(cases: &mut Cases) {
-    for (set, samples) in [("real", corpus::real()), ("odd", corpus::odd())] {
+    for (set, tolerated) in TOLERATED {
+        let samples = if set == "odd" {
+            corpus::odd()
+        } else {
+            corpus::real()
+        };
         let mut told = None;
         cases.case(
             &format!("{set}: {} messages are read", samples.len()),
@@ -30,13 +39,12 @@ pub(crate) fn run_all(cases: &mut Cases) {
             },
         );
         let Some(told) = told else { continue };
-        for (field, tolerated) in TOLERATED {
-            // The odd ones are odd: ten times as many may be read otherwise.
-            let tolerated = if set == "odd" {
-                tolerated * 20
-            } else {
-                tolerated
-            };
+        // What this project carries itself, where there is no other, has no sensible dates and addresses.
+        let is_small = samples.len() == corpus::small().len();
+        for field in FIELDS {
+            if is_small && !told.contains(&marked(field)) {
+                continue;
+            }
             cases.case(&format!("{set}: {field}"), || {
                 judge(&told, field, tolerated)
             });
@@ -70,8 +78,13 @@ fn compare(set: &str, samples: &[corpus::Sample]) -> Fallible<String> {
     Ok(String::from_utf8_lossy(&compared.out).into_owned())
 }
 
+/// What the line of a field has.
+fn marked(field: &str) -> String {
+    format!("\"field\": \"{field}\"")
+}
+
 fn judge(told: &str, field: &str, tolerated: u64) -> Fallible<()> {
-    let marked = format!("\"field\": \"{field}\"");
+    let marked = marked(field);
     let Some(line) = told.lines().find(|line| line.contains(&marked)) else {
         return fail(format!("nothing was compared:\n{told}"));
     };

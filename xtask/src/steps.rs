@@ -26,9 +26,8 @@ const STEPS: &[&str] = &[
 ];
 
 /// Steps that run only when they are named: `control` measures the machine, `backup` builds an S3 server
-/// for a quarter of an hour, and `archive` says where our parser and Python's part, which they still do
-/// in the dates of some real messages.
-const BY_NAME: &[&str] = &["archive", "backup", "control"];
+/// for a quarter of an hour.
+const BY_NAME: &[&str] = &["backup", "control"];
 
 /// All at once: built for one crate alone, what it depends on has other features and is built anew.
 pub(crate) const WORKSPACE_TESTS: &[&str] = &["test", "--workspace", "--locked"];

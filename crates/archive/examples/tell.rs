@@ -23,7 +23,6 @@ fn main() -> std::io::Result<()> {
             .filter(|part| part.within.is_none() && part.media_type != "message/rfc822")
             .filter_map(|part| part.name.as_ref())
             .collect();
-        let text = parsed.readable(80);
         println!(
             "{}",
             json!({
@@ -31,9 +30,7 @@ fn main() -> std::io::Result<()> {
                 "subject": parsed.subject,
                 "from": addresses,
                 "date": parsed.date,
-                "message_id": parsed.message_id,
                 "files": files,
-                "text": text.split_whitespace().count(),
                 "unreadable": parsed.unreadable,
             })
         );

@@ -7,11 +7,12 @@ mod charset;
 mod date;
 mod headers;
 mod junk;
+mod parse;
 mod text;
 mod tnef;
 mod walk;
 
-use mail_parser::{Message, MessageParser};
+use mail_parser::Message;
 
 pub(crate) use charset::readable;
 pub(crate) use date::{header_date, sane};
@@ -19,7 +20,8 @@ pub(crate) use headers::{
     addresses, decoded_headers, header_text, ids, list_of, one_id, unsubscribe_of,
 };
 pub(crate) use junk::is_junk;
-pub(crate) use text::{indexed, layout, plain};
+pub(crate) use parse::Fit;
+pub(crate) use text::{cut, indexed, layout, plain};
 pub(crate) use walk::{Found, is_shown_inline, walk};
 
 use crate::index::facts;
@@ -107,8 +109,8 @@ pub(crate) fn extract(bytes: &[u8]) -> Extract {
 }
 
 fn extract_all(bytes: &[u8]) -> Extract {
-    let bytes = readable(bytes);
-    let Some(message) = MessageParser::default().parse(bytes.as_ref()) else {
+    let fit = Fit::new(bytes);
+    let Some(message) = fit.parse() else {
         return Extract {
             facts: facts::UNREADABLE,
             ..Extract::default()
@@ -116,6 +118,7 @@ fn extract_all(bytes: &[u8]) -> Extract {
     };
     let mut extract = of_headers(&message);
     let mut file_text = String::new();
+    let mut room = limits::UNPACKED_MESSAGE_OCTETS;
     walk(&message, &mut |found| {
         let Found::File {
             part,
@@ -131,7 +134,7 @@ fn extract_all(bytes: &[u8]) -> Extract {
             extract.facts |= facts::ATTACHMENT;
         }
         if file_text.len() < limits::TEXT_OCTETS
-            && let Some(text) = text::of_file(&media_type, name.as_deref(), content)
+            && let Some(text) = text::of_file(&media_type, name.as_deref(), content, &mut room)
         {
             file_text.push('\n');
             file_text.push_str(&text);

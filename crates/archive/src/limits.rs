@@ -35,11 +35,22 @@ pub const SUBJECT_SECONDS: i64 = 90 * 24 * 60 * 60;
 /// Parts of one message that are told.
 pub const PARTS: usize = 1_000;
 
+/// Multiparts and messages within one message; what comes after so many is not taken apart.
+pub const CONTAINERS: usize = 1_000;
+
+/// Octets that the multiparts of one message may have behind them, all together: each is searched for its
+/// boundary, which may never come. Some seconds.
+pub const CONTAINER_WORK_OCTETS: u64 = 4 * 1024 * 1024 * 1024;
+
 /// Messages within messages, winmail.dat included, that are opened up.
 pub const NESTING: usize = 8;
 
 /// Octets that one file inside a zip (docx, odt, …) may come to.
 pub const UNPACKED_OCTETS: u64 = 8 * 1024 * 1024;
+
+/// Octets that all files inside the zips of one message may come to: a small zip can name the same
+/// octets a thousand times.
+pub const UNPACKED_MESSAGE_OCTETS: u64 = 64 * 1024 * 1024;
 
 /// Characters of a query.
 pub const QUERY_CHARACTERS: usize = 2_000;
@@ -61,6 +72,9 @@ pub const SNIPPET_CHARACTERS: usize = 160;
 
 /// Characters of a label.
 pub const LABEL_CHARACTERS: usize = 60;
+
+/// Octets of what another program calls a thread; the rest is cut.
+pub const THREAD_NAME_OCTETS: usize = 64;
 
 /// Labels of one message.
 pub const LABELS: usize = 50;

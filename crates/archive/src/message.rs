@@ -1,10 +1,10 @@
 //! A message for showing: [`Parsed`].
 
-use mail_parser::{Message, MessageParser, PartType};
+use mail_parser::{Message, PartType};
 
 use crate::extract::{
-    Found, GroupKind, addresses, decoded_headers, header_date, header_text, ids, is_shown_inline,
-    layout, list_of, one_id, plain, readable, unsubscribe_of, walk,
+    Fit, Found, GroupKind, addresses, decoded_headers, header_date, header_text, ids,
+    is_shown_inline, layout, list_of, one_id, plain, unsubscribe_of, walk,
 };
 use crate::{Address, Unsubscribe, limits};
 
@@ -125,8 +125,8 @@ impl Parsed {
 }
 
 fn parse(bytes: &[u8]) -> Option<Parsed> {
-    let bytes = readable(bytes);
-    let message = MessageParser::default().parse(bytes.as_ref())?;
+    let fit = Fit::new(bytes);
+    let message = fit.parse()?;
     let mut parsed = of_headers(&message);
     let (text, html) = bodies(&message);
     parsed.text = text;

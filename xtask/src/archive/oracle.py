@@ -25,9 +25,14 @@ def words(text):
 def decoded(value):
     try:
         parts = email.header.decode_header(re.sub(r"\r?\n(?=[ \t])", "", value))
-        return str(email.header.make_header(parts))
+        return str(email.header.make_header([(text, as_meant(charset)) for text, charset in parts]))
     except Exception:
         return None
+
+
+def as_meant(charset):
+    """Who says ISO 8859-1 and uses its control characters means Windows' (WHATWG Encoding §4.2)."""
+    return "cp1252" if charset in ("iso-8859-1", "us-ascii") else charset
 
 
 def is_plain(value):
@@ -43,27 +48,45 @@ def expected(message):
     if is_plain(sender):
         pairs = email.utils.getaddresses([re.sub(r"\s+", " ", sender)])
         address = pairs[0][1] if pairs else ""
-        told["from"] = address if re.fullmatch(r"[^@\s<>\"]+@[\w.-]+", address) else None
+        # RFC 2047 §5 allows no encoded word in an address; what one of those comes to is anybody's guess.
+        is_address = re.fullmatch(r"[^@\s<>\"]+@[\w.-]+", address) and "=?" not in address
+        told["from"] = address if is_address else None
     date = message.get("Date")
-    if is_plain(date):
+    if is_plain(date) and is_dated(date):
         parsed = email.utils.parsedate_tz(date)
         if parsed and 1970 < parsed[0] < 2100:
             try:
                 told["date"] = email.utils.mktime_tz(parsed)
             except (ValueError, OverflowError):
                 pass
-    told["files"] = sorted(files(message))
+    # Of a field that stands twice, which RFC 5322 §3.6 forbids, one takes the first, another the last.
+    for field in ("subject", "from", "date"):
+        if len(message.get_all(field, [])) > 1:
+            told[field] = None
+    named = files(message)
+    told["files"] = None if named is None else sorted(named)
     return told
 
 
+def is_dated(date):
+    """Whether its time and zone are such as RFC 5322 §3.3 and §4.3 have, seconds or none: of others Python
+    makes a date too, but nobody can say that it is right."""
+    clock = r"\b([01]?\d|2[0-3]):[0-5]?\d(:[0-5]?\d)?( +[AP]M)?"
+    return re.search(clock + r"(\s+([+-]\d{1,4}|[A-Za-z]+))?(\s+\d{4})?(\s*\(.*)?\s*$", date, re.DOTALL)
+
+
 def files(part):
-    """Names of what is attached, but not within nested messages."""
+    """Names of what is attached, but not within nested messages; None where one is no header."""
     if part.get_content_type() == "message/rfc822":
         return []
-    if part.is_multipart():
-        return [name for inner in part.get_payload() for name in files(inner)]
+    # What message/external-body names is elsewhere (RFC 2046 §5.2.3), and told all the same.
+    if part.is_multipart() and part.get_content_type() != "message/external-body":
+        inner = [files(one) for one in part.get_payload()]
+        return None if None in inner else [name for names in inner for name in names]
     name = part.get_filename()
-    return [decoded(name) or name] if name else []
+    if name is None:
+        return []
+    return [decoded(name) or name] if is_plain(name) else None
 
 
 def agree(field, ours, theirs):

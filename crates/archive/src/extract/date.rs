@@ -5,28 +5,15 @@ use mail_parser::{HeaderValue, Message};
 /// The date that a message says, in seconds since 1970: of its Date, else of its youngest Received.
 pub(crate) fn header_date(message: &Message<'_>) -> Option<i64> {
     let raw = message.header_raw("Date");
-    raw.and_then(parse)
-        .or_else(|| {
-            message
-                .date()
-                .filter(|d| d.is_valid())
-                .map(|d| d.to_timestamp())
-        })
-        .or_else(|| received(message))
+    raw.and_then(parse).or_else(|| received(message))
 }
 
 /// The first Received that has a date: the one that was added last.
 fn received(message: &Message<'_>) -> Option<i64> {
     message
         .header_values("Received")
-        .filter_map(HeaderValue::as_received)
-        .find_map(|received| received.date())
-        .filter(mail_parser::DateTime::is_valid)
-        .map(|date| date.to_timestamp())
-        .or_else(|| {
-            let raw = message.header_raw("Received")?;
-            parse(raw.rsplit(';').next()?)
-        })
+        .filter_map(HeaderValue::as_text)
+        .find_map(|received| parse(received.rsplit_once(';')?.1))
 }
 
 /// A date that can be one: not before mail was, and not more than a day after the message was here.
@@ -117,6 +104,9 @@ impl Read {
                 (1..=3, _) => 1900 + number,
                 _ => number,
             });
+        } else if self.time.is_some() && self.zone.is_none() {
+            // A zone that says neither east nor west, as good as none.
+            self.zone = Some(0);
         } else {
             return None;
         }
@@ -231,9 +221,9 @@ impl Read {
     }
 }
 
-/// `+0200`, `-07:00`, `+2`, in seconds east of Greenwich.
+/// `+0200`, `-07:00`, `+2`, `+-0500` for `-0500`, in seconds east of Greenwich.
 fn offset(word: &str) -> Option<i64> {
-    let sign = if word.starts_with('-') { -1 } else { 1 };
+    let sign = if word.contains('-') { -1 } else { 1 };
     let digits: String = word.chars().filter(char::is_ascii_digit).collect();
     let number: i64 = digits.parse().ok()?;
     let (hours, minutes) = match digits.len() {
@@ -306,6 +296,8 @@ mod tests {
             ("Monday, July 1 2002 8:00 AM", 1_025_510_400),
             ("Mon, 1 Jul 102 08:00:00 GMT", 1_025_510_400),
             ("Mon, 1 Jul 2002 08:00:00 XYZ", 1_025_510_400),
+            ("Mon, 1 Jul 2002 08:00:00 01800", 1_025_510_400),
+            ("Mon, 1 Jul 2002 3:00:00 +-0500", 1_025_510_400),
             ("Sun, 30 Jun 2002 16:00:00 -1600", 1_025_510_400),
         ] {
             assert_eq!(parse(text), Some(seconds), "{text}");
@@ -319,6 +311,15 @@ mod tests {
         ] {
             assert_eq!(parse(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn a_date_ends_with_its_field() {
+        let message = b"Received: x; 1 Jul 2002 08:01:00 GMT\nDate: 1 Jul 2002 08:00:00 UT\n\
+            From: a@example.org\n\nx";
+        let extract = crate::extract::extract(message);
+        assert_eq!(extract.date, Some(1_025_510_400));
+        assert_eq!(extract.senders.trim(), "a@example.org");
     }
 
     #[test]

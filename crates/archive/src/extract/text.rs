@@ -60,8 +60,14 @@ fn append(all: &mut String, body: &PartType<'_>) {
     }
 }
 
-/// The text of an attachment, where it is text or something that holds it.
-pub(crate) fn of_file(media_type: &str, name: Option<&str>, content: &[u8]) -> Option<String> {
+/// The text of an attachment, where it is text or something that holds it. `room`: octets that may be
+/// unpacked for it, and for those that follow.
+pub(crate) fn of_file(
+    media_type: &str,
+    name: Option<&str>,
+    content: &[u8],
+    room: &mut u64,
+) -> Option<String> {
     if content.is_empty() {
         return None;
     }
@@ -81,9 +87,9 @@ pub(crate) fn of_file(media_type: &str, name: Option<&str>, content: &[u8]) -> O
         ("text/plain" | "text/csv" | "text/markdown", _) | (_, "txt" | "csv" | "md") => {
             Some(text(content))
         }
-        (_, "docx" | "xlsx" | "pptx" | "odt" | "ods" | "odp") => office::text(content),
+        (_, "docx" | "xlsx" | "pptx" | "odt" | "ods" | "odp") => office::text(content, room),
         (kind, _) if kind.contains("officedocument") || kind.contains("opendocument") => {
-            office::text(content)
+            office::text(content, room)
         }
         _ => None,
     }

@@ -4,6 +4,7 @@
 use mail_parser::{Message, MessagePart, MimeHeaders, PartType};
 
 use super::headers::header_text;
+use super::parse::{self, Fit};
 use super::tnef;
 use crate::limits;
 
@@ -53,29 +54,61 @@ impl Walk<'_> {
         let name = part.attachment_name().map(header_text);
         match &part.body {
             PartType::Message(nested) => {
-                (self.tell)(Found::File {
-                    part: number,
-                    name: name.or_else(|| Some(nested_name(nested))),
-                    media_type: "message/rfc822".to_owned(),
-                    content: nested.raw_message(),
-                    inline: None,
-                });
-                (self.tell)(Found::Message {
-                    part: number,
-                    message: nested,
-                });
-                if depth < limits::NESTING {
-                    self.message(nested, depth + 1);
-                }
+                self.nested(number, name, nested.raw_message(), nested, depth);
             }
             PartType::Text(text) | PartType::Html(text) => {
-                self.file(number, name, part, text.as_bytes());
+                self.octets(number, name, part, text.as_bytes(), depth);
             }
             PartType::Binary(content) | PartType::InlineBinary(content) => {
-                self.file(number, name, part, content);
+                self.octets(number, name, part, content, depth);
             }
             PartType::Multipart(_) => {}
         }
+    }
+
+    fn nested(
+        &mut self,
+        number: u32,
+        name: Option<String>,
+        content: &[u8],
+        message: &Message<'_>,
+        depth: usize,
+    ) {
+        (self.tell)(Found::File {
+            part: number,
+            name: name.or_else(|| Some(nested_name(message))),
+            media_type: "message/rfc822".to_owned(),
+            content,
+            inline: None,
+        });
+        (self.tell)(Found::Message {
+            part: number,
+            message,
+        });
+        if depth < limits::NESTING {
+            self.message(message, depth + 1);
+        }
+    }
+
+    /// A file, or a message that was encoded.
+    fn octets(
+        &mut self,
+        number: u32,
+        name: Option<String>,
+        part: &MessagePart<'_>,
+        content: &[u8],
+        depth: usize,
+    ) {
+        let is_message = part
+            .content_type()
+            .is_some_and(|found| found.ctype() == parse::ENCODED);
+        if is_message && depth < limits::NESTING {
+            let fit = Fit::new(content);
+            if let Some(message) = fit.parse() {
+                return self.nested(number, name, content, &message, depth);
+            }
+        }
+        self.file(number, name, part, content);
     }
 
     fn file(&mut self, number: u32, name: Option<String>, part: &MessagePart<'_>, content: &[u8]) {

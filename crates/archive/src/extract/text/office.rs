@@ -9,8 +9,8 @@ use zip::ZipArchive;
 
 use crate::limits;
 
-/// The text; `None` where it is no such file.
-pub(super) fn text(content: &[u8]) -> Option<String> {
+/// The text; `None` where it is no such file. What is unpacked for it is taken off `room`, in octets.
+pub(super) fn text(content: &[u8], room: &mut u64) -> Option<String> {
     let mut zip = ZipArchive::new(Cursor::new(content)).ok()?;
     let mut names: Vec<String> = zip
         .file_names()
@@ -26,9 +26,11 @@ pub(super) fn text(content: &[u8]) -> Option<String> {
         };
         let mut xml = Vec::new();
         // What is damaged or too large is read as far as it goes.
-        let _as_far_as_it_goes = file.take(limits::UNPACKED_OCTETS).read_to_end(&mut xml);
+        let most = limits::UNPACKED_OCTETS.min(*room);
+        let _as_far_as_it_goes = file.take(most).read_to_end(&mut xml);
+        *room -= xml.len() as u64;
         append(&xml, &mut all);
-        if all.len() >= limits::TEXT_OCTETS {
+        if all.len() >= limits::TEXT_OCTETS || *room == 0 {
             break;
         }
     }
@@ -105,7 +107,8 @@ mod tests {
             zip.write_all(&vec![b' '; 1 << 20]).unwrap();
         }
         let bytes = zip.finish().unwrap().into_inner();
-        let text = text(&bytes).unwrap();
+        let mut room = limits::UNPACKED_MESSAGE_OCTETS;
+        let text = text(&bytes, &mut room).unwrap();
         assert!(
             text.contains("Annual & report\nProfit\n"),
             "{:?}",
@@ -113,6 +116,25 @@ mod tests {
         );
         assert!(!text.contains("hidden"));
         assert!(text.len() <= limits::UNPACKED_OCTETS as usize + 100);
-        assert_eq!(super::text(b"PK\x03\x04 no zip"), None);
+        assert_eq!(super::text(b"PK\x03\x04 no zip", &mut room), None);
+    }
+
+    #[test]
+    fn many_bombs_are_unpacked_as_far_as_there_is_room() {
+        let mut zip = zip::ZipWriter::new(Cursor::new(Vec::new()));
+        let options = zip::write::SimpleFileOptions::default();
+        for slide in 0..6 {
+            zip.start_file(format!("ppt/slides/slide{slide:02}.xml"), options)
+                .unwrap();
+            zip.write_all(b"<a:t>word</a:t>").unwrap();
+            for _ in 0..8 {
+                zip.write_all(&vec![b' '; 1 << 20]).unwrap();
+            }
+        }
+        let bytes = zip.finish().unwrap().into_inner();
+        let mut room = 3 * limits::UNPACKED_OCTETS;
+        let text = text(&bytes, &mut room).unwrap();
+        assert_eq!((text.matches("word").count(), room), (3, 0));
+        assert_eq!(super::text(&bytes, &mut room), None, "nor the next one");
     }
 }
