@@ -80,7 +80,18 @@ impl Archive {
 
     /// Throws the index away; the next [`Archive::catch_up`] makes it anew from the mail. Marks stay.
     pub fn rebuild(&self) -> Result<(), ArchiveError> {
-        self.index.wipe()
+        self.index.wipe()?;
+        self.index.scrub()
+    }
+
+    /// Forgets a mailbox that the store has erased: no octet of its mail, nor of what was said of it,
+    /// is in `search.db` or `state.db` afterwards.
+    ///
+    /// # Errors
+    /// Also when another process reads one of the files all the while; then it is forgotten, but its octets are still there.
+    pub fn erase(&self, mailbox: MailboxId) -> Result<(), ArchiveError> {
+        self.state.erase(mailbox)?;
+        self.index.erase(mailbox)
     }
 
     /// Remembers that somebody reads this mailbox here: it is indexed from now on, unless the
@@ -246,6 +257,10 @@ impl Archive {
         }
         let ruled_ms = self.ruled_ms()?;
         self.index.write(|c| {
+            // A mailbox that was erased meanwhile must not come back, nor its number be another's.
+            if known_mailboxes(c)? != *mailboxes {
+                return Ok(None);
+            }
             let filling_late =
                 !matches!(batch.from, Place::History(_)) && position(c)? != batch.history;
             if filling_late || !stands(c, batch.from)? {

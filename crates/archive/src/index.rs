@@ -12,7 +12,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
+use restante_store::MailboxId;
+use rusqlite::{Connection, ErrorCode, OptionalExtension, Transaction, TransactionBehavior};
 
 use crate::error::search as failed;
 use crate::{ArchiveError, limits};
@@ -146,6 +147,31 @@ impl Index {
         })
     }
 
+    /// Takes a mailbox out so that no octet of its mail stays in the file.
+    pub(crate) fn erase(&self, mailbox: MailboxId) -> Result<(), ArchiveError> {
+        self.write(|c| {
+            let number: Option<i64> = c
+                .query_row(
+                    "SELECT id FROM mailbox WHERE mailbox = ?1",
+                    [mailbox.as_bytes()],
+                    |row| row.get(0),
+                )
+                .optional()?;
+            number.map_or(Ok(()), |number| remove_mailbox(c, number))?;
+            // FTS5: what a removed row had stays in its segment until that is merged.
+            c.execute("INSERT INTO text (text) VALUES ('optimize')", [])?;
+            Ok(())
+        })?;
+        self.scrub()
+    }
+
+    /// Gives back the room of what was removed, and its octets.
+    pub(crate) fn scrub(&self) -> Result<(), ArchiveError> {
+        // A reader that was idle holds no snapshot, but maps the file as it was.
+        lock(&self.readers).clear();
+        scrub(&lock(&self.writer)).map_err(|error| failed(&error))
+    }
+
     /// Merges what many small transactions left, so that a search reads less.
     pub(crate) fn optimize(&self) -> Result<(), ArchiveError> {
         // Piece by piece: whoever marks a message meanwhile does not wait for all of it.
@@ -183,6 +209,24 @@ impl Index {
             .map_err(|error| failed(&error))?;
         Ok(connection)
     }
+}
+
+/// Writes the database anew without its free pages, and empties its log: what was deleted is in
+/// neither file then.
+///
+/// # Errors
+/// Also when another process reads all the while.
+pub(crate) fn scrub(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute_batch("VACUUM")?;
+    let busy: bool =
+        connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
+    if busy {
+        return Err(rusqlite::Error::SqliteFailure(
+            rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_BUSY),
+            Some("another process reads it all the while".to_owned()),
+        ));
+    }
+    Ok(())
 }
 
 pub(crate) fn lock<T>(what: &Mutex<T>) -> MutexGuard<'_, T> {

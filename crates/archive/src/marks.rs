@@ -7,8 +7,12 @@
 use restante_store::{MailboxId, UniqueId};
 use rusqlite::{OptionalExtension, params};
 
+use crate::extract::cut;
 use crate::index::{flags, set_marks, unsigned};
 use crate::{Archive, ArchiveError, Scope, limits, wait};
+
+/// What is said of one message, as `Marks::of_row` reads it.
+const KNOWN: &str = "SELECT flags, junk, labels, thread FROM archive_mark WHERE uid = ?1";
 
 /// What is said of a message.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -23,6 +27,9 @@ pub struct Marks {
     pub junk: Option<bool>,
     /// In alphabetical order.
     pub labels: Vec<String>,
+    /// What another program calls the thread of the message (Gmail's `X-GM-THRID`): messages of one name
+    /// are one thread.
+    pub thread: Option<String>,
 }
 
 /// What to change; `None` leaves it as it is.
@@ -40,6 +47,8 @@ pub struct MarkChange {
     pub add: Vec<String>,
     /// Labels to take away.
     pub remove: Vec<String>,
+    /// What another program calls the thread; the first name that a message got stays.
+    pub thread: Option<String>,
 }
 
 impl Marks {
@@ -71,6 +80,7 @@ impl Marks {
                 .filter(|label| !label.is_empty())
                 .map(str::to_owned)
                 .collect(),
+            thread: row.get(first + 3)?,
         })
     }
 
@@ -84,6 +94,9 @@ impl Marks {
         self.labels.extend(change.add.iter().cloned());
         self.labels.sort();
         self.labels.dedup();
+        if self.thread.is_none() {
+            self.thread.clone_from(&change.thread);
+        }
     }
 }
 
@@ -112,6 +125,10 @@ impl MarkChange {
         Ok(Self {
             add: check(&self.add)?,
             remove: check(&self.remove)?,
+            thread: self
+                .thread
+                .as_deref()
+                .map(|name| cut(name, limits::THREAD_NAME_OCTETS).to_owned()),
             ..self.clone()
         })
     }
@@ -129,7 +146,7 @@ impl Archive {
 
     pub(crate) fn marks_of(&self, id: UniqueId) -> Result<Marks, ArchiveError> {
         let found = self.state.read(|c| {
-            c.prepare_cached("SELECT flags, junk, labels FROM archive_mark WHERE uid = ?1")?
+            c.prepare_cached(KNOWN)?
                 .query_row([id.as_bytes()], |row| Marks::of_row(row, 0))
                 .optional()
         })?;
@@ -147,34 +164,56 @@ impl Archive {
         ids: &[UniqueId],
         change: &MarkChange,
     ) -> Result<(), ArchiveError> {
-        let change = change.checked()?;
-        let mut of = Vec::with_capacity(ids.len());
-        for id in ids {
-            of.push((*id, self.visible(scope, *id)?.mailbox));
+        let changes: Vec<_> = ids.iter().map(|id| (*id, change)).collect();
+        match self.mark_each(scope, &changes)? {
+            0 => Ok(()),
+            _ => Err(ArchiveError::Invalid(format!(
+                "a message has at most {} labels; those that have so many got no more",
+                limits::LABELS
+            ))),
         }
-        self.mark_known(&of, &change)
     }
 
-    /// As [`Archive::mark`], for messages that are known to be there.
-    pub(crate) fn mark_known(
+    /// As [`Archive::mark`], with a change for each. Says how many have got no more labels, as they have
+    /// [`limits::LABELS`].
+    ///
+    /// # Errors
+    /// Those of [`Archive::mark`].
+    pub fn mark_each(
         &self,
-        of: &[(UniqueId, MailboxId)],
-        change: &MarkChange,
-    ) -> Result<(), ArchiveError> {
+        scope: &Scope,
+        changes: &[(UniqueId, &MarkChange)],
+    ) -> Result<u64, ArchiveError> {
+        let mut checked = Vec::with_capacity(changes.len());
+        for (id, change) in changes {
+            let mailbox = self.visible(scope, *id)?.mailbox;
+            checked.push((*id, mailbox, change.checked()?));
+        }
+        self.mark_known(
+            checked
+                .iter()
+                .map(|(id, mailbox, change)| (*id, *mailbox, change)),
+        )
+    }
+
+    /// As [`Archive::mark_each`], for messages that are known to be there.
+    pub(crate) fn mark_known<'c>(
+        &self,
+        changes: impl IntoIterator<Item = (UniqueId, MailboxId, &'c MarkChange)>,
+    ) -> Result<u64, ArchiveError> {
         let full = self.state.write(|c| {
             let mut number: i64 = c.query_row(
                 "SELECT coalesce(max(change), 0) FROM archive_mark",
                 [],
                 |row| row.get(0),
             )?;
-            let mut known =
-                c.prepare_cached("SELECT flags, junk, labels FROM archive_mark WHERE uid = ?1")?;
+            let mut known = c.prepare_cached(KNOWN)?;
             let mut put = c.prepare_cached(
-                "INSERT OR REPLACE INTO archive_mark (uid, mailbox, flags, junk, labels, change)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+                "INSERT OR REPLACE INTO archive_mark (uid, mailbox, flags, junk, labels, change, thread)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
             )?;
-            let mut full = false;
-            for (uid, mailbox) in of {
+            let mut full = 0;
+            for (uid, mailbox, change) in changes {
                 let old = known
                     .query_row([uid.as_bytes()], |row| Marks::of_row(row, 0))
                     .optional()?
@@ -182,7 +221,7 @@ impl Archive {
                 let mut new = old.clone();
                 new.change(change);
                 if new.labels.len() > limits::LABELS {
-                    full = true;
+                    full += 1;
                     new.labels = old.labels.clone();
                 }
                 if new == old {
@@ -195,19 +234,14 @@ impl Archive {
                     new.own_flags(),
                     new.junk,
                     new.labels.join("\n"),
-                    number
+                    number,
+                    new.thread,
                 ])?;
             }
             Ok(full)
         })?;
         self.copy_marks()?;
-        if full {
-            return Err(ArchiveError::Invalid(format!(
-                "a message has at most {} labels; those that have so many got no more",
-                limits::LABELS
-            )));
-        }
-        Ok(())
+        Ok(full)
     }
 
     /// Brings what was said since into the index.
@@ -218,7 +252,7 @@ impl Archive {
                 .read(|c| c.query_row("SELECT marks FROM meta", [], |row| row.get(0)))?;
             let changed: Vec<(i64, Vec<u8>, Marks)> = self.state.read(|c| {
                 c.prepare_cached(
-                    "SELECT change, uid, flags, junk, labels FROM archive_mark
+                    "SELECT change, uid, flags, junk, labels, thread FROM archive_mark
                      WHERE change > ?1 ORDER BY change LIMIT 1000",
                 )?
                 .query_map([seen], |row| {

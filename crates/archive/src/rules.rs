@@ -204,11 +204,13 @@ impl Archive {
     }
 
     fn act(&self, rule: &Rule, uids: &[UniqueId]) -> Result<(), ArchiveError> {
-        let of: Vec<_> = uids.iter().map(|uid| (*uid, rule.mailbox)).collect();
-        if of.is_empty() {
+        if uids.is_empty() {
             return Ok(());
         }
-        self.mark_known(&of, &rule.action.change())
+        let change = rule.action.change();
+        // What has as many labels as are kept gets none of a rule's, and holds nothing up.
+        self.mark_known(uids.iter().map(|uid| (*uid, rule.mailbox, &change)))
+            .map(|_overfull| ())
     }
 
     /// Applies every rule to what has arrived since the last time, and remembers that it has.

@@ -2,14 +2,15 @@
 
 use std::sync::{Mutex, MutexGuard};
 
+use restante_store::MailboxId;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use crate::ArchiveError;
 use crate::error::state as failed;
-use crate::index::lock;
+use crate::index::{lock, scrub};
 
 /// What this program writes; newer tables are refused.
-const FORMAT: i64 = 1;
+const FORMAT: i64 = 2;
 
 const SCHEMA: &str = "
     CREATE TABLE archive_format (format INTEGER NOT NULL, ruled_ms INTEGER NOT NULL) STRICT;
@@ -47,6 +48,11 @@ const SCHEMA: &str = "
         PRIMARY KEY (mailbox, address)
     ) STRICT, WITHOUT ROWID;";
 
+/// What format 2 brought: threads that other programs name.
+const SCHEMA_2: &str = "
+    ALTER TABLE archive_mark ADD COLUMN thread TEXT;
+    UPDATE archive_format SET format = 2;";
+
 /// `state.db`, open.
 #[derive(Debug)]
 pub(crate) struct State {
@@ -67,9 +73,13 @@ impl State {
             if !there {
                 c.execute_batch(SCHEMA)?;
             }
-            c.query_row("SELECT format FROM archive_format", [], |row| {
+            let format = c.query_row("SELECT format FROM archive_format", [], |row| {
                 row.get::<_, i64>(0)
-            })
+            })?;
+            if format == 1 {
+                c.execute_batch(SCHEMA_2)?;
+            }
+            Ok(format)
         })?;
         if format > FORMAT {
             return Err(ArchiveError::Database(format!(
@@ -88,6 +98,20 @@ impl State {
         work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
     ) -> Result<T, ArchiveError> {
         work(&self.connection()).map_err(|error| failed(&error))
+    }
+
+    /// Forgets all that was said of a mailbox, its octets in the file included.
+    pub(crate) fn erase(&self, mailbox: MailboxId) -> Result<(), ArchiveError> {
+        self.write(|c| {
+            for table in ["mark", "rule", "wanted", "unsubscribed", "trusted"] {
+                c.execute(
+                    &format!("DELETE FROM archive_{table} WHERE mailbox = ?1"),
+                    [mailbox.as_bytes()],
+                )?;
+            }
+            Ok(())
+        })?;
+        scrub(&self.connection()).map_err(|error| failed(&error))
     }
 
     /// Writes; all or nothing, durable when it returns.

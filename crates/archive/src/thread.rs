@@ -103,6 +103,31 @@ pub(crate) fn place(
     })
 }
 
+/// Makes the thread of a message, which has a row, one with what another program calls by this name
+/// among the messages of the same mailbox.
+pub(crate) fn join(c: &Connection, id: i64, name: &str) -> rusqlite::Result<()> {
+    let (mailbox, own): (i64, i64) = c
+        .prepare_cached("SELECT mailbox, thread FROM message WHERE id = ?1")?
+        .query_row([id], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    // No message-id has a space.
+    let hash = hash_id(mailbox, &format!("thread {name}"));
+    let named: Option<i64> = c
+        .prepare_cached("SELECT thread FROM reference WHERE hash = ?1")?
+        .query_row([hash], |row| row.get(0))
+        .optional()?;
+    match named {
+        Some(named) if named == own => {}
+        Some(named) => {
+            merge(c, &[named, own])?;
+        }
+        None => {
+            c.prepare_cached("INSERT INTO reference (hash, thread) VALUES (?1, ?2)")?
+                .execute([hash, own])?;
+        }
+    }
+    Ok(())
+}
+
 /// The thread of the nearest earlier message of the same subject.
 fn by_subject(
     c: &Connection,

@@ -297,6 +297,92 @@ fn threads_grow_together_in_whatever_order_messages_come() {
 }
 
 #[test]
+fn what_another_program_calls_one_thread_is_one() {
+    let home = Home::new();
+    let of = |subject: &str, day| home.put(home.mailbox, &mail(subject, day, "", "x"));
+    let (first, second, third) = (of("Invoice", 1), of("Receipt", 2), of("Holiday", 3));
+    home.catch_up();
+    let entry = |id| home.archive.entry(&Scope::all(), id).unwrap();
+    assert_ne!(entry(first).thread, entry(second).thread);
+    let name = |thread: &str| MarkChange {
+        thread: Some(thread.to_owned()),
+        ..MarkChange::default()
+    };
+    let (one, other) = (name("1584"), name("1585"));
+    let late = of("Reminder", 4);
+    let changes = [(first, &one), (second, &one), (third, &other), (late, &one)];
+    assert_eq!(home.archive.mark_each(&Scope::all(), &changes), Ok(0));
+    home.catch_up();
+    let same = || {
+        let thread = home
+            .archive
+            .thread(&Scope::all(), entry(first).thread)
+            .unwrap();
+        thread.iter().map(|t| t.entry.id).collect::<Vec<_>>()
+    };
+    assert_eq!(same(), [first, second, late]);
+    assert_ne!(entry(third).thread, entry(first).thread);
+    home.archive.rebuild().unwrap();
+    home.catch_up();
+    assert_eq!(same(), [first, second, late], "from the marks again");
+    let marks = home.archive.marks(&Scope::all(), first).unwrap();
+    assert_eq!(marks.thread.as_deref(), Some("1584"), "for an export");
+}
+
+/// What `user remove --erase` promises: not only nobody finds it, it is not in the files.
+#[test]
+fn no_octet_of_an_erased_mailbox_stays() {
+    const SECRETS: [&str; 5] = ["zyxwordly", "qqsubject", "kkfile", "jjlabel", "vvrule"];
+    let home = Home::new();
+    let bob = wait(home.store.create_mailbox("bob")).unwrap();
+    home.archive.want(bob).unwrap();
+    let filler: String = (0..3000).map(|at| format!("filler{at} ")).collect();
+    let more = "List-Id: <qqsubject.example.org>\r\nContent-Type: application/pdf; name=kkfile.pdf\r\n\
+        Content-Disposition: attachment\r\n";
+    let ids = [
+        home.put(bob, &mail("one", 1, "", &format!("zyxwordly {filler}"))),
+        home.put(bob, &mail("qqsubject", 2, more, "x")),
+    ];
+    home.receive(&mail("ours", 1, "", "qwertzuiop"));
+    let change = MarkChange {
+        add: vec!["jjlabel".to_owned()],
+        ..MarkChange::default()
+    };
+    home.archive.mark(&Scope::all(), &ids, &change).unwrap();
+    home.archive
+        .add_rule(bob, "vvrule", "zyxwordly", &Action::Star)
+        .unwrap();
+    home.archive.set_trusted(bob, "vvrule@x", true).unwrap();
+    // One that has left already, and whose rows are free pages.
+    let gone = home.put(bob, &mail("gone", 3, "", &format!("zyxwordly {filler}")));
+    home.catch_up();
+    wait(home.store.remove(bob, &[gone])).unwrap();
+    home.catch_up();
+    let octets = || {
+        let read = |name: &str| std::fs::read(home.folder.path().join(name)).unwrap_or_default();
+        ["search.db", "search.db-wal", "state.db", "state.db-wal"]
+            .map(read)
+            .concat()
+    };
+    let there = |word: &str| memchr::memmem::find(&octets(), word.as_bytes()).is_some();
+    for secret in SECRETS {
+        assert!(there(secret), "{secret} is looked for where it was");
+    }
+    wait(home.store.remove_mailbox(bob, true)).unwrap();
+    home.archive.erase(bob).unwrap();
+    for secret in SECRETS {
+        assert!(!there(secret), "{secret}");
+    }
+    assert!(there("qwertzuiop"));
+    home.catch_up();
+    assert_eq!(home.found("").len(), 1);
+    assert_eq!(home.found("qwertzuiop").len(), 1);
+    for secret in SECRETS {
+        assert!(!there(secret), "{secret} has come back");
+    }
+}
+
+#[test]
 fn rules_act_on_what_arrives_and_on_demand() {
     let home = Home::new();
     let old = home.receive(&mail("Invoice", 1, "", "x"));

@@ -27,7 +27,6 @@ pub(crate) mod user;
 use std::sync::Arc;
 
 use pollster::block_on as wait;
-use restante_archive::Archive;
 use restante_directory::{Directory, Options as DirectoryOptions};
 use restante_store::embedded::{EmbeddedStore, Options as StoreOptions};
 use restante_store::{MailStore, MailboxInfo};
@@ -79,11 +78,6 @@ fn open_existing_store(config: &Config) -> Result<Arc<EmbeddedStore>, Failure> {
     let store = open_store(config, false)?;
     tell_reports(&store);
     Ok(store)
-}
-
-/// Opens what is known of the mail, beside the store.
-pub(crate) fn open_archive(config: &Config, store: Arc<dyn MailStore>) -> Result<Archive, Failure> {
-    Ok(archive::open(config, store)()?)
 }
 
 /// Whether something is at the path; not being allowed to look is an error, not an absence.

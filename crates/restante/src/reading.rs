@@ -61,15 +61,6 @@ pub(crate) fn http(config: &Config, reader: &Arc<Reader>, tls: Option<Arc<Tls>>)
     Arc::new(Http::new(Arc::clone(reader).router(), options))
 }
 
-/// Opens the archive of a data folder.
-pub(crate) fn archive(
-    config: &Config,
-    store: &Arc<dyn MailStore>,
-) -> Result<Arc<Archive>, Failure> {
-    let opened = crate::commands::archive::open(config, Arc::clone(store))();
-    opened.map(Arc::new).map_err(Failure::from)
-}
-
 /// What the reader shows of fetching, and asks of it.
 struct Stage {
     accounts: Vec<Account>,

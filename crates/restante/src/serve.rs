@@ -122,7 +122,8 @@ async fn serve(config: &Config, connections: usize) -> Result<ExitCode, Failure>
     }
     listeners.limits.connections = connections.min(reading::CONNECTIONS);
     let shared: Arc<dyn MailStore> = store.clone();
-    reading::start(&mut listeners, config, &shared, &directory, &certificates).await?;
+    let archive =
+        reading::start(&mut listeners, config, &shared, &directory, &certificates).await?;
     greet(config, &listeners, &certificates, first.is_some())?;
     if let Err(error) = directory.users() {
         warn!(%error, "users cannot be read; nobody can log in until they can");
@@ -141,7 +142,7 @@ async fn serve(config: &Config, connections: usize) -> Result<ExitCode, Failure>
     let mut backups = Jobs::new();
     let backing = backing::start(config, &store, &mut backups)?;
     let mail: Arc<dyn MailStore> = store.clone();
-    following::start(config, &mail, &mut jobs);
+    following::start(config, &mail, archive, &mut jobs);
     let tended = (Arc::clone(&policies), mail);
     jobs.start(TEND_FIRST, move || {
         let (policies, store) = tended.clone();

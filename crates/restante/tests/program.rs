@@ -203,7 +203,16 @@ fn users_come_change_and_go_and_their_mail_stays_unless_erased() {
     home.good(&["import", file.to_str().unwrap(), "--into", "ann"]);
     home.good(&["user", "remove", "ann"]);
     assert_eq!(json_lines(&home.good(&["list", "--json"])).len(), 1);
+    home.good(&["search", "xyzzyplugh"]);
+    let data = home.path().join("data/restante");
+    let there = || {
+        let read = |name| fs::read(data.join(name)).unwrap_or_default();
+        let octets = [read("search.db"), read("search.db-wal")].concat();
+        octets.windows(10).any(|found| found == b"xyzzyplugh")
+    };
+    assert!(there(), "the word is looked for where it was");
     home.good(&["user", "remove", "ann", "--erase"]);
+    assert!(!there());
     assert_eq!(home.good(&["list", "--json"]), "");
     assert_eq!(home.good(&["list", "--deleted", "--json"]), "");
     assert_eq!(home.good(&["user", "list", "--json"]), "");

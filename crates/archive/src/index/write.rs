@@ -77,6 +77,7 @@ pub(crate) fn insert(
         threading.base,
     ])?;
     details(c, mailbox, id, extract)?;
+    join_thread(c, id, marks)?;
     set_labels(c, id, &marks.labels)?;
     Ok(Some(id))
 }
@@ -156,9 +157,16 @@ pub(crate) fn set_marks(c: &Connection, uid: UniqueId, marks: &Marks) -> rusqlit
     if let Some((id, junk)) = find(c, uid)? {
         c.prepare_cached("UPDATE message SET flags = ?2 WHERE id = ?1 AND flags <> ?2")?
             .execute(params![id, marks.flags(junk)])?;
+        join_thread(c, id, marks)?;
         set_labels(c, id, &marks.labels)?;
     }
     Ok(())
+}
+
+/// Into the thread that another program has put the message into.
+fn join_thread(c: &Connection, id: i64, marks: &Marks) -> rusqlite::Result<()> {
+    let named = marks.thread.as_deref();
+    named.map_or(Ok(()), |name| thread::join(c, id, name))
 }
 
 /// Takes a message out, if it is there.
@@ -182,6 +190,8 @@ pub(crate) fn remove(c: &Connection, uid: UniqueId) -> rusqlite::Result<()> {
 pub(crate) fn remove_mailbox(c: &Connection, mailbox: i64) -> rusqlite::Result<()> {
     let of = "IN (SELECT id FROM message WHERE mailbox = ?1)";
     for statement in [
+        "DELETE FROM reference WHERE thread IN (SELECT thread FROM message WHERE mailbox = ?1)"
+            .to_owned(),
         format!("DELETE FROM label WHERE message {of}"),
         format!("DELETE FROM attachment WHERE message {of}"),
         format!("DELETE FROM arrived WHERE message {of}"),

@@ -12,8 +12,13 @@ use crate::config::Config;
 use crate::failure::Failure;
 use crate::output::{self, Output, printable};
 
-/// Opens the archive whenever it is called.
-pub(crate) fn open(
+/// Opens what is known of the mail, beside the store.
+pub(crate) fn open(config: &Config, store: Arc<dyn MailStore>) -> Result<Archive, Failure> {
+    Ok(opener(config, store)()?)
+}
+
+/// Opens it whenever it is called: for who tries again.
+pub(crate) fn opener(
     config: &Config,
     store: Arc<dyn MailStore>,
 ) -> impl Fn() -> Result<Archive, ArchiveError> + Send + Sync + 'static {
@@ -39,7 +44,7 @@ impl Opened {
     /// As they stand: the index may be behind.
     pub(super) fn new(config: &Config) -> Result<Self, Failure> {
         let store: Arc<dyn MailStore> = open_existing_store(config)?;
-        let archive = open(config, Arc::clone(&store))()?;
+        let archive = open(config, Arc::clone(&store))?;
         Ok(Self { store, archive })
     }
 

@@ -10,7 +10,7 @@ use restante_store::{MailStore, MailboxInfo, UniqueId};
 use serde_json::json;
 
 use super::bar::Bar;
-use super::{find_mailbox, marks, open_archive, open_existing_store, wait};
+use super::{archive, find_mailbox, marks, open_existing_store, wait};
 use crate::cli::{Export, ExportFormat};
 use crate::config::Config;
 use crate::failure::Failure;
@@ -25,7 +25,7 @@ pub(crate) fn run(export: &Export, config: &Config, out: &Output) -> Result<Exit
         Some(name) => vec![find_mailbox(&*store, name)?],
         None => wait(store.mailboxes())?,
     };
-    let archive = open_archive(config, store.clone())?;
+    let archive = archive::open(config, store.clone())?;
     let query = match &export.query {
         Some(text) => Some(indexed_query(&archive, text, &mailboxes)?),
         None => None,

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::bar::Bar;
 use super::marks::Keeper;
-use super::{open_archive, open_existing_directory, open_store, wait};
+use super::{archive, open_existing_directory, open_store, wait};
 use crate::cli::Import;
 use crate::config::Config;
 use crate::failure::Failure;
@@ -43,7 +43,7 @@ pub(crate) fn run(import: &Import, config: &Config, out: &Output) -> Result<Exit
         dry_run: import.dry_run,
         ..Options::default()
     };
-    let archive = open_archive(config, store.clone())?;
+    let archive = archive::open(config, store.clone())?;
     if !import.dry_run {
         // Who imports mail wants to find it: its mailbox is indexed from now on.
         archive.want(mailbox)?;

@@ -1,7 +1,5 @@
 //! Marks between the archive and the files that mail comes from and goes to.
 
-use std::collections::BTreeMap;
-
 use restante_archive::{Archive, ArchiveError, MarkChange, Scope, limits};
 use restante_intake::import::{Marked, Marker};
 use restante_store::marks::Marks;
@@ -31,51 +29,38 @@ impl<'a> Keeper<'a> {
 
 impl Marker for Keeper<'_> {
     fn mark(&mut self, marked: &[Marked]) -> Result<(), String> {
-        // One transaction for all that get the same.
-        let mut changes: BTreeMap<Key, Vec<UniqueId>> = BTreeMap::new();
-        for one in marked {
-            let key = key(&one.marks);
-            if key != Key::default() {
-                changes.entry(key).or_default().push(one.id);
-            }
-        }
-        for ((read, starred, archived, junk, labels), ids) in changes {
-            let set = |is_set: bool| is_set.then_some(true);
-            let change = MarkChange {
-                read: set(read),
-                starred: set(starred),
-                archived: set(archived),
-                junk: set(junk),
-                add: labels,
-                remove: Vec::new(),
-            };
-            match self.archive.mark(&self.scope, &ids, &change) {
-                Ok(()) => {}
-                // The labels are such as can be kept: there were too many, of some of these.
-                Err(ArchiveError::Invalid(_)) => self.overfull += ids.len() as u64,
-                Err(error) => return Err(error.to_string()),
-            }
-        }
+        let changes: Vec<_> = marked
+            .iter()
+            .map(|one| (one.id, change(&one.marks)))
+            .collect();
+        let told: Vec<_> = changes
+            .iter()
+            .filter(|(_, change)| *change != MarkChange::default())
+            .map(|(id, change)| (*id, change))
+            .collect();
+        let overfull = self.archive.mark_each(&self.scope, &told);
+        self.overfull += overfull.map_err(|error| error.to_string())?;
         Ok(())
     }
 }
 
-/// Read, starred, archived, junk, labels. What a file does not say is not taken away.
-type Key = (bool, bool, bool, bool, Vec<String>);
-
-fn key(marks: &Marks) -> Key {
+/// What a file does not say is not taken away.
+fn change(marks: &Marks) -> MarkChange {
     let junk = marks.labels.contains(JUNK);
     let labels = marks.labels.iter().filter(|label| *label != JUNK);
     let mut labels: Vec<_> = labels.filter_map(|label| kept(label)).collect();
     labels.dedup();
     labels.truncate(limits::LABELS);
-    (
-        marks.read == Some(true),
-        marks.starred,
-        marks.archived,
-        junk,
-        labels,
-    )
+    let set = |is_set: bool| is_set.then_some(true);
+    MarkChange {
+        read: set(marks.read == Some(true)),
+        starred: set(marks.starred),
+        archived: set(marks.archived),
+        junk: set(junk),
+        add: labels,
+        remove: Vec::new(),
+        thread: marks.thread.clone(),
+    }
 }
 
 /// A label as the archive keeps one: what it does not allow becomes a space.
@@ -109,7 +94,7 @@ pub(crate) fn of(archive: &Archive, scope: &Scope, ids: &[UniqueId]) -> Result<V
                 starred: marks.starred,
                 archived: marks.archived,
                 labels,
-                thread: None,
+                thread: marks.thread,
             })
         }
         // Gone while this ran: its bytes are, too, and it is passed over.

@@ -25,7 +25,7 @@ const OFTEN: Duration = Duration::from_secs(2);
 pub(crate) fn run(no_open: bool, config: &Config, out: &Output) -> Result<ExitCode, Failure> {
     let store: Arc<dyn MailStore> = open_existing_store(config)?;
     let directory = Arc::new(open_directory(config)?);
-    let archive = reading::archive(config, &store)?;
+    let archive = Arc::new(super::archive::open(config, Arc::clone(&store))?);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

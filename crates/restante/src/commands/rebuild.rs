@@ -89,7 +89,7 @@ fn rebuild_search(
     store: Arc<dyn MailStore>,
     out: &Output,
 ) -> Result<u64, Failure> {
-    let archive = super::archive::open(config, Arc::clone(&store))()?;
+    let archive = super::archive::open(config, Arc::clone(&store))?;
     archive.rebuild()?;
     let opened = Opened { store, archive };
     opened.catch_up(out)?;

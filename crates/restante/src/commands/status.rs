@@ -143,7 +143,7 @@ fn of_archive(
     store: std::sync::Arc<dyn MailStore>,
     out: &Output,
 ) -> Result<(), Failure> {
-    let status = super::archive::open(config, store)()?.status()?;
+    let status = super::archive::open(config, store)?.status()?;
     let progress = status.progress;
     let behind = progress.total.saturating_sub(progress.indexed);
     let line = match behind {

@@ -8,7 +8,9 @@ use restante_proto::Secret;
 use restante_store::MailStore;
 use serde_json::json;
 
-use super::{about, device, open_directory, open_existing_directory, open_existing_store, wait};
+use super::{
+    about, archive, device, open_directory, open_existing_directory, open_existing_store, wait,
+};
 use crate::cli::User;
 use crate::config::Config;
 use crate::failure::Failure;
@@ -137,6 +139,7 @@ fn remove(
             Some(found) => {
                 octets = found.totals.octets;
                 wait(store.remove_mailbox(found.id, true))?;
+                archive::open(config, store)?.erase(found.id)?;
             }
             None if user.is_none() => known(directory, name)?,
             None => {}

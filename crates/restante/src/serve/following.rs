@@ -1,15 +1,15 @@
 //! The archive's index follows the store: beside everything else, and in nobody's way.
 
 use std::ops::ControlFlow;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use restante_archive::Archive;
 use restante_store::MailStore;
 use tracing::{error, info};
 
-use crate::commands::archive::open;
+use crate::commands::archive::opener;
 use crate::config::Config;
 use crate::jobs::{Jobs, Next};
 
@@ -27,11 +27,17 @@ impl Drop for Ends {
     }
 }
 
-/// Starts following. An index that cannot be opened is tried again; nothing else waits for it.
-pub(super) fn start(config: &Config, store: &Arc<dyn MailStore>, jobs: &mut Jobs) {
-    let opener = open(config, Arc::clone(store));
-    let opener = Arc::new(opener);
-    let kept: Arc<std::sync::OnceLock<Archive>> = Arc::default();
+/// Starts following, with the archive that is open already if one is. One that cannot be opened is tried
+/// again; nothing else waits for it.
+pub(super) fn start(
+    config: &Config,
+    store: &Arc<dyn MailStore>,
+    archive: Option<Arc<Archive>>,
+    jobs: &mut Jobs,
+) {
+    let opener = Arc::new(opener(config, Arc::clone(store)));
+    let kept: Arc<OnceLock<Arc<Archive>>> =
+        Arc::new(archive.map_or_else(OnceLock::new, OnceLock::from));
     jobs.start(Duration::ZERO, move || {
         let (opener, kept) = (Arc::clone(&opener), Arc::clone(&kept));
         async move {
@@ -40,7 +46,7 @@ pub(super) fn start(config: &Config, store: &Arc<dyn MailStore>, jobs: &mut Jobs
             let work = tokio::task::spawn_blocking(move || {
                 if kept.get().is_none() {
                     // Only this job opens it, and a job never overlaps with itself.
-                    let _first = kept.set(opener()?);
+                    let _first = kept.set(Arc::new(opener()?));
                 }
                 let Some(archive) = kept.get() else {
                     return Ok(0);

@@ -2,31 +2,34 @@
 
 use std::sync::Arc;
 
+use restante_archive::Archive;
 use restante_directory::Directory;
 use restante_net::{Certificates, Tls};
 use restante_store::MailStore;
 
 use super::Listeners;
+use crate::commands::archive;
 use crate::config::Config;
 use crate::failure::Failure;
-use crate::reading::{archive, http, reader};
+use crate::reading::{http, reader};
 
 /// Connections of a listener: a browser has half a dozen.
 pub(super) const CONNECTIONS: usize = 256;
 
-/// Starts the listeners of `[reader]`.
+/// Starts the listeners of `[reader]`, if there are any, and gives the archive that they read.
 pub(super) async fn start(
     listeners: &mut Listeners,
     config: &Config,
     store: &Arc<dyn MailStore>,
     directory: &Arc<Directory>,
     certificates: &Arc<Certificates>,
-) -> Result<(), Failure> {
+) -> Result<Option<Arc<Archive>>, Failure> {
     let reading = config.reading();
     if reading.listen.is_empty() && reading.tls_listen.is_empty() {
-        return Ok(());
+        return Ok(None);
     }
-    let reader = reader(config, archive(config, store)?, store, directory)?;
+    let archive = Arc::new(archive::open(config, Arc::clone(store))?);
+    let reader = reader(config, Arc::clone(&archive), store, directory)?;
     listeners
         .start("reader", &reading.listen, http(config, &reader, None))
         .await?;
@@ -35,5 +38,6 @@ pub(super) async fn start(
     let over_tls = http(config, &reader, Some(Arc::new(tls)));
     listeners
         .start("reader, HTTPS", &reading.tls_listen, over_tls)
-        .await
+        .await?;
+    Ok(Some(archive))
 }
