@@ -19,8 +19,14 @@ const FETCHING: Duration = Duration::from_secs(120);
 /// A program of Cyrus' that ends by itself.
 const WORKING: Duration = Duration::from_secs(60);
 
-/// What is unpacked: the server, what makes its passwords, and the library that nothing else here has.
-const PACKAGES: [&str; 4] = ["cyrus-common", "cyrus-pop3d", "sasl2-bin", "libical3"];
+/// What is unpacked: the server, what makes its passwords, and the libraries that nothing else here has.
+const PACKAGES: [&str; 5] = [
+    "cyrus-common",
+    "cyrus-pop3d",
+    "sasl2-bin",
+    "libical3",
+    "libxapian30",
+];
 
 /// A Cyrus with one user; ended when dropped.
 pub(crate) struct Cyrus {
@@ -44,7 +50,8 @@ fn program(name: &str) -> PathBuf {
 /// Unpacks Debian's packages.
 pub(crate) fn unpack() -> Fallible<()> {
     let done = programs().join("unpacked");
-    if done.exists() {
+    let list = PACKAGES.join(" ");
+    if fs::read_to_string(&done).is_ok_and(|unpacked| unpacked == list) {
         return Ok(());
     }
     let folder = programs();
@@ -63,7 +70,16 @@ pub(crate) fn unpack() -> Fallible<()> {
     if !program("pop3d").exists() {
         return fail("cyrus-pop3d's package does not hold what it did");
     }
-    Ok(fs::write(done, "")?)
+    for name in ["master", "pop3d", "ctl_cyrusdb"] {
+        let mut libraries = command(Path::new("ldd"));
+        let said = run(libraries.arg(program(name)), b"", WORKING)?.ok("ldd")?;
+        let said = String::from_utf8_lossy(&said.out).into_owned();
+        let missing: Vec<_> = said.lines().filter(|l| l.contains("not found")).collect();
+        if !missing.is_empty() {
+            return fail(format!("Cyrus' {name} wants libraries: {missing:?}"));
+        }
+    }
+    Ok(fs::write(done, list)?)
 }
 
 /// With the libraries that were unpacked.

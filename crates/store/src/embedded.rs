@@ -27,7 +27,6 @@ mod task;
 mod tests;
 mod writer;
 
-use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, mpsc};
@@ -87,7 +86,7 @@ impl Default for Options {
 }
 
 pub use examine::{Finding, PackInfo, PackMessage, PackReader};
-pub use open::lock_folder;
+pub use open::{LockFile, lock_folder};
 pub use salvage::{Lost, Salvaged, salvage};
 
 /// Where a record stands in the packs, with its body.
@@ -110,7 +109,7 @@ struct Inner {
     last_id: Mutex<u128>,
     reports: Mutex<Vec<String>>,
     /// Held shared as long as the store is open.
-    folder_lock: File,
+    folder_lock: open::LockFile,
 }
 
 impl std::fmt::Debug for Workers {
@@ -248,7 +247,7 @@ impl Inner {
     }
 
     /// Takes the mailbox's lock file, whose lock the kernel releases however a process ends.
-    fn lock_mailbox(&self, id: MailboxId) -> Result<File, StoreError> {
+    fn lock_mailbox(&self, id: MailboxId) -> Result<open::LockFile, StoreError> {
         let path = self.folder.join("locks").join(id.to_string());
         open::lock_file(&path, false)?.ok_or(StoreError::InUse)
     }

@@ -2,9 +2,10 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use restante_directory::DirectoryError;
-use rusqlite::Connection;
+use rusqlite::{Connection, OpenFlags};
 
 use super::lock::Lock;
 use super::{Aside, FetchError, Kind, Pause};
@@ -15,6 +16,9 @@ mod schema;
 
 pub(super) use account::Facts;
 pub(super) use remote::{Remote, Stored, Vanished};
+
+/// How long looking waits for who writes.
+const BUSY: Duration = Duration::from_secs(10);
 
 /// What is remembered of accounts. Every method may be called from any thread, and waits for the
 /// disk.
@@ -73,9 +77,7 @@ impl State {
             )
         })?;
         let mut connection = if known {
-            use rusqlite::OpenFlags;
-            let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-            Connection::open_with_flags(path, flags).map_err(|error| failed(&error))?
+            open_to_look(path).map_err(|error| failed(&error))?
         } else {
             Connection::open_in_memory().map_err(|error| failed(&error))?
         };
@@ -103,6 +105,25 @@ impl State {
     }
 }
 
+fn open_to_look(path: &Path) -> rusqlite::Result<Connection> {
+    let open = |flags: OpenFlags| -> rusqlite::Result<Connection> {
+        let connection = Connection::open_with_flags(path, flags)?;
+        connection.busy_timeout(BUSY)?;
+        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
+        Ok(connection)
+    };
+    match open(OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX) {
+        // Who made the file was killed in the middle of it: that only a writer can undo.
+        Err(error)
+            if error.sqlite_error().map(|e| e.extended_code)
+                == Some(rusqlite::ffi::SQLITE_READONLY_ROLLBACK) =>
+        {
+            open(OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)
+        }
+        done => done,
+    }
+}
+
 fn opened(error: &DirectoryError) -> FetchError {
     FetchError::new(Kind::Io, error.to_string())
 }
@@ -110,4 +131,34 @@ fn opened(error: &DirectoryError) -> FetchError {
 fn failed(error: &rusqlite::Error) -> FetchError {
     let what = format!("state.db: {error}; check the disk and who owns the file");
     FetchError::new(Kind::Io, what)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_kill_left_of_the_first_start_is_no_obstacle_to_looking() {
+        let folder = tempfile::tempdir().unwrap();
+        let (from, to) = (folder.path().join("a.db"), folder.path().join("state.db"));
+        let writer = Connection::open(&from).unwrap();
+        let fill = "INSERT INTO t SELECT randomblob(1000) FROM generate";
+        writer
+            .execute_batch(&format!(
+                "CREATE TABLE t (x); CREATE VIEW generate AS WITH RECURSIVE n(i) AS
+                 (VALUES(1) UNION ALL SELECT i + 1 FROM n WHERE i < 200) SELECT i FROM n;
+                 {fill}; PRAGMA cache_size = 1; BEGIN; {fill};"
+            ))
+            .unwrap();
+        // As they are when the writer is killed here.
+        std::fs::copy(&from, &to).unwrap();
+        std::fs::copy(
+            folder.path().join("a.db-journal"),
+            folder.path().join("state.db-journal"),
+        )
+        .unwrap();
+        let state = State::look(&to).unwrap();
+        assert_eq!(state.account("work").unwrap(), None);
+        assert!(!folder.path().join("state.db-journal").exists());
+    }
 }

@@ -81,6 +81,14 @@ impl Disk for RealDisk {
     }
 }
 
+impl Drop for RealFile {
+    /// A child process that is just being started has a copy of the file until it becomes another
+    /// program, and the lock with it, unless that is given back.
+    fn drop(&mut self) {
+        let _ = rustix::fs::flock(&self.0, FlockOperation::Unlock);
+    }
+}
+
 impl DiskFile for RealFile {
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
         self.0.read_at(buf, offset)
@@ -178,4 +186,29 @@ fn fuse_over_network(folder: &Path) -> Option<&'static str> {
 #[cfg(not(target_os = "linux"))]
 pub(crate) fn network_file_system(_: &Path) -> io::Result<Option<&'static str>> {
     Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_goes_with_its_holder_though_a_child_has_a_copy() {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        let open = || {
+            RealFile(
+                File::options()
+                    .write(true)
+                    .open(file.path())
+                    .expect("opened"),
+            )
+        };
+        let held = open();
+        assert!(held.try_lock().expect("asked"));
+        // What fork does: the same open file once more.
+        let _of_a_child = held.0.try_clone().expect("a copy");
+        assert!(!open().try_lock().expect("asked"));
+        drop(held);
+        assert!(open().try_lock().expect("asked"));
+    }
 }

@@ -10,7 +10,6 @@ pub(super) mod repoint;
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -21,7 +20,7 @@ use super::index::{self, sql};
 use super::record::PackHead;
 use super::task::{self, lock as lock_mutex};
 use super::writer::{Batch, Request, submit};
-use super::{Inner, catchup, now_ms, open, reserve, temporary};
+use super::{Inner, LockFile, catchup, now_ms, open, reserve, temporary};
 use crate::{MailboxId, StoreError};
 
 /// How often the compactor looks.
@@ -91,12 +90,12 @@ fn tick(inner: &Arc<Inner>, stop: &dyn Fn() -> bool) -> Result<(), StoreError> {
 }
 
 /// Takes the compactor's lock; `None` while another has it.
-fn try_lock(inner: &Inner) -> Result<Option<File>, StoreError> {
+fn try_lock(inner: &Inner) -> Result<Option<LockFile>, StoreError> {
     open::lock_file(&inner.folder.join("locks").join("compactor"), false)
 }
 
 /// Takes the compactor's lock.
-pub(super) fn lock(inner: &Inner) -> Result<File, StoreError> {
+pub(super) fn lock(inner: &Inner) -> Result<LockFile, StoreError> {
     try_lock(inner)?.ok_or_else(busy)
 }
 

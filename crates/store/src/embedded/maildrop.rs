@@ -1,6 +1,5 @@
 //! An opened mailbox: a few numbers, and a listing while one is wanted.
 
-use std::fs::File;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
@@ -8,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::task::lock;
 use super::writer::submit;
-use super::{Inner, Place, body, decide, now_ms};
+use super::{Inner, LockFile, Place, body, decide, now_ms};
 use crate::limits::LISTING_INLINE_MESSAGES;
 use crate::{
     Access, Body, DeletionSet, Listing, ListingEntry, MailboxId, Maildrop, StoreError, StoreFuture,
@@ -39,7 +38,7 @@ struct EmbeddedMaildrop {
     snapshot: Snapshot,
     listing: Mutex<Option<Arc<Loaded>>>,
     /// Held for its lock only.
-    _lock: Option<File>,
+    _lock: Option<LockFile>,
 }
 
 /// Octets of an opened mailbox without its listing.

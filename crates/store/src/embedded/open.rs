@@ -22,16 +22,28 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// How long opening for itself alone waits: who serves does not end by itself.
 const PATIENCE_ALONE: Duration = Duration::from_secs(2);
 
-fn lockable(path: &Path) -> Result<File, StoreError> {
+/// A file to lock. Dropping it gives the lock back, also while a child process that is just being
+/// started has a copy of it.
+#[derive(Debug)]
+pub struct LockFile(File);
+
+impl Drop for LockFile {
+    fn drop(&mut self) {
+        let _ = flock(&self.0, FlockOperation::Unlock);
+    }
+}
+
+fn lockable(path: &Path) -> Result<LockFile, StoreError> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false);
     options
         .mode(0o600)
         .open(path)
+        .map(LockFile)
         .map_err(|e| temporary("a lock file cannot be opened", &e))
 }
 
-fn try_flock(file: &File, exclusive: bool) -> Result<bool, StoreError> {
+fn try_flock(LockFile(file): &LockFile, exclusive: bool) -> Result<bool, StoreError> {
     let how = if exclusive {
         FlockOperation::NonBlockingLockExclusive
     } else {
@@ -45,7 +57,7 @@ fn try_flock(file: &File, exclusive: bool) -> Result<bool, StoreError> {
 }
 
 /// Opens and locks a file; `None` if another holds it.
-pub(super) fn lock_file(path: &Path, shared: bool) -> Result<Option<File>, StoreError> {
+pub(super) fn lock_file(path: &Path, shared: bool) -> Result<Option<LockFile>, StoreError> {
     let file = lockable(path)?;
     Ok(try_flock(&file, !shared)?.then_some(file))
 }
@@ -55,7 +67,7 @@ pub(super) fn lock_file(path: &Path, shared: bool) -> Result<Option<File>, Store
 ///
 /// # Errors
 /// [`StoreError::Temporary`] while somebody has it open.
-pub fn lock_folder(folder: &Path) -> Result<File, StoreError> {
+pub fn lock_folder(folder: &Path) -> Result<LockFile, StoreError> {
     let fault = |e: std::io::Error| temporary("the data folder cannot be made", &e);
     RealDisk.create_dir_all(folder).map_err(fault)?;
     own(folder)?;
@@ -151,7 +163,7 @@ fn enter(inner: &Inner) -> Result<(), StoreError> {
         let entered = settle(inner, alone);
         if alone && !inner.options.alone {
             // From exclusive to shared; between the two another may slip in, which does no harm.
-            flock(&inner.folder_lock, FlockOperation::LockShared)
+            flock(&inner.folder_lock.0, FlockOperation::LockShared)
                 .map_err(|e| temporary("the folder lock cannot be shared", &e.into()))?;
         }
         return entered;
@@ -301,7 +313,7 @@ pub(super) fn rebuild(inner: &Arc<Inner>, progress: &mut dyn FnMut(u64)) -> Resu
     let _compactor = compact::lock(inner)?;
     if !try_flock(&inner.folder_lock, true)? {
         // A failed conversion may have lost the shared lock.
-        flock(&inner.folder_lock, FlockOperation::LockShared)
+        flock(&inner.folder_lock.0, FlockOperation::LockShared)
             .map_err(|e| temporary("the folder lock cannot be shared", &e.into()))?;
         let what = "another process uses the data folder: stop it first";
         return Err(StoreError::Temporary(what.into()));
@@ -321,7 +333,24 @@ pub(super) fn rebuild(inner: &Arc<Inner>, progress: &mut dyn FnMut(u64)) -> Resu
         progress(octets);
     }
     let built = super::task::wait(answer);
-    flock(&inner.folder_lock, FlockOperation::LockShared)
+    flock(&inner.folder_lock.0, FlockOperation::LockShared)
         .map_err(|e| temporary("the folder lock cannot be shared", &e.into()))?;
     built
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_goes_with_its_holder_though_a_child_has_a_copy() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("lock");
+        let held = lock_file(&path, false).expect("opened").expect("free");
+        // What fork does: the same open file once more.
+        let _of_a_child = held.0.try_clone().expect("a copy");
+        assert!(lock_file(&path, false).expect("opened").is_none());
+        drop(held);
+        assert!(lock_file(&path, false).expect("opened").is_some());
+    }
 }
