@@ -65,8 +65,8 @@ cargo xtask test [--quick] [--release] [STEP]…
                                    fmt, clippy, deny, docs, tests, then the program against the world
                                    --quick: fewer messages, kills and sessions
                                    --release: the program is the one that people run, not the tests'
-                                   STEP: fmt clippy deny docs tests oauth setup reader interop fetch crash
-                                         devices abuse; and only when named: archive backup control
+                                   STEP: fmt clippy deny docs tests archive oauth setup reader interop fetch crash
+                                         devices abuse; and only when named: backup control
 cargo xtask bench server [--runs N] [--only ROW]… [--quick] [--write]
                                    ours beside Dovecot and a null server; --write: docs/benchmarks.md
 cargo xtask bench fetch [--runs N] [--only ROW]… [--quick] [--write]

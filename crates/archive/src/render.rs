@@ -36,6 +36,8 @@ pub struct Rendered {
     pub html: String,
     /// Images from elsewhere, trackers apart: left out, or let in.
     pub remote_images: usize,
+    /// Images from elsewhere that styles ask for, as backgrounds: never let in.
+    pub backgrounds: usize,
     /// Images that only tell their sender that the mail was opened; never let in. One for each image.
     pub trackers: Vec<Tracker>,
     /// Where links lead, in the order of the message; at most [`crate::limits::RENDER_LINKS`].
@@ -48,8 +50,9 @@ pub struct Rendered {
 /// the decoded Content-ID, without brackets.
 pub fn html(input: &str, remote: Remote, part: &dyn Fn(&str) -> Option<String>) -> Rendered {
     let (input, truncated) = bounds::within(input);
-    let clean = policy::clean(input);
+    let (clean, backgrounds) = policy::clean(input);
     let mut rendered = rewrite::rewrite(&clean, remote, part);
+    rendered.backgrounds = backgrounds;
     rendered.truncated = truncated;
     rendered
 }

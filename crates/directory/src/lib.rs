@@ -54,6 +54,17 @@ pub struct User {
     pub source: UserSource,
 }
 
+/// Differs when a password was set anew, even to the same; tells nothing of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PasswordMark([u8; 32]);
+
+impl PasswordMark {
+    /// `hash`: as it is kept, with its salt.
+    fn of(hash: Option<&str>) -> Self {
+        Self(*blake3::hash(hash.unwrap_or_default().as_bytes()).as_bytes())
+    }
+}
+
 /// A user and what proves a password. Stays in the crate. Without a hash the user takes mail, but no
 /// password is right.
 #[derive(Debug, Clone)]
@@ -193,6 +204,12 @@ impl Directory {
         Ok(self.account(&name)?.map(|account| account.user))
     }
 
+    /// Whether the user is still there, with the password that was right when they signed in.
+    pub fn is_current(&self, name: &str, mark: PasswordMark) -> Result<bool, DirectoryError> {
+        let account = self.account(&names::folded(name))?;
+        Ok(account.is_some_and(|account| PasswordMark::of(account.hash.as_deref()) == mark))
+    }
+
     /// Whose an address is: the user of the exact address, else of its local part if the domain is
     /// ours, else the same for what stands before `+`. Without a domain the local part alone counts.
     /// `postmaster` has no special place: make such a user.
@@ -238,6 +255,21 @@ impl Directory {
         password: &Secret,
         peer: Option<std::net::IpAddr>,
     ) -> Result<User, AuthError> {
+        let signed = self.sign_in(login, password, peer).await;
+        signed.map(|(user, _)| user)
+    }
+
+    /// As [`Directory::authenticate`], with what tells later whether the password is still the one that was
+    /// right: for who stays signed in.
+    ///
+    /// # Errors
+    /// As [`Directory::authenticate`].
+    pub async fn sign_in(
+        &self,
+        login: &str,
+        password: &Secret,
+        peer: Option<std::net::IpAddr>,
+    ) -> Result<(User, PasswordMark), AuthError> {
         let account = self
             .find_login(login)
             .map_err(|error| AuthError::Temporary(error.to_string()))?;
@@ -247,9 +279,9 @@ impl Directory {
         };
         if let (Some(account), Some(hash)) = (account, hash) {
             self.authenticator
-                .check(&name, password, hash, peer)
+                .check(&name, password, Arc::clone(&hash), peer)
                 .await?;
-            return Ok(account.user);
+            return Ok((account.user, PasswordMark::of(Some(&hash))));
         }
         Err(self.refuse(&name, password, peer).await)
     }

@@ -7,7 +7,7 @@ use axum::body::to_bytes;
 use axum::extract::{FromRequestParts as _, Query as Parameters, Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{Html, IntoResponse, Redirect, Response};
-use restante_directory::AuthError;
+use restante_directory::{AuthError, PasswordMark};
 use restante_proto::Secret;
 use restante_store::MailboxId;
 use serde::Deserialize;
@@ -59,8 +59,8 @@ pub(super) async fn sign_in(
     );
     let ip = client.and_then(|client| client.peer.ip);
     let peer = client.map(|client| client.peer.to_string());
-    let (status, said) = match reader.directory.authenticate(user, &password, ip).await {
-        Ok(user) => return start(&reader, client, user.name, false).await,
+    let (status, said) = match reader.directory.sign_in(user, &password, ip).await {
+        Ok((user, mark)) => return start(&reader, client, user.name, Some(mark)).await,
         Err(AuthError::Refused) => {
             tracing::warn!(peer, ?user, "sign-in to the reader refused");
             tokio::time::sleep(REFUSED).await;
@@ -111,7 +111,7 @@ pub(super) async fn enter(
     let client = parts.extensions.get::<Client>().copied();
     match reader.sessions.redeem(&asked.token) {
         Some(mailbox) => {
-            let started = start(&reader, client, mailbox, true).await?;
+            let started = start(&reader, client, mailbox, None).await?;
             // A page, not a redirection: what comes from elsewhere carries no cookie that is ours alone.
             let cookie = started.headers().get(header::SET_COOKIE).cloned();
             let cookie = cookie.ok_or(Fault::NotFound)?;
@@ -137,7 +137,7 @@ async fn start(
     reader: &Arc<Reader>,
     client: Option<Client>,
     user: String,
-    owner: bool,
+    password: Option<PasswordMark>,
 ) -> Result<Response, Fault> {
     let mailbox = match reader.store.find_mailbox(&user).await? {
         Some(mailbox) => mailbox.id,
@@ -148,7 +148,7 @@ async fn start(
     let tls = client.is_some_and(|client| client.tls);
     let name = reader
         .sessions
-        .start(user, mailbox, owner)
+        .start(user, mailbox, password)
         .map_err(failed)?;
     let secure = if tls { "; Secure" } else { "" };
     let cookie = format!(

@@ -78,6 +78,7 @@ struct MessagePage {
     remote: bool,
     trusted: bool,
     remote_images: usize,
+    backgrounds: usize,
     trackers: Vec<Counted>,
     links: Vec<render::Link>,
     suspicious: Vec<render::Link>,
@@ -189,6 +190,7 @@ fn build(
         remote,
         trusted,
         remote_images: rendered.remote_images,
+        backgrounds: rendered.backgrounds,
         trackers: counted(&rendered),
         suspicious: rendered
             .links

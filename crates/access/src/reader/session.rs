@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
+use restante_directory::PasswordMark;
 use restante_proto::Secret;
 use restante_store::MailboxId;
 
@@ -18,8 +19,9 @@ pub(super) struct Session {
     pub(super) mailbox: MailboxId,
     /// What every change must carry.
     pub(super) csrf: String,
-    /// Came by the one-time token: whoever may read the data folder, perhaps without a user of that name.
-    pub(super) owner: bool,
+    /// The password that was right; `None` for who came by the one-time token: whoever may read the data
+    /// folder, perhaps without a user of that name.
+    pub(super) password: Option<PasswordMark>,
     since: Instant,
     used: Instant,
 }
@@ -68,7 +70,7 @@ impl Sessions {
         &self,
         user: String,
         mailbox: MailboxId,
-        owner: bool,
+        password: Option<PasswordMark>,
     ) -> std::io::Result<String> {
         let name = random()?;
         let now = Instant::now();
@@ -76,7 +78,7 @@ impl Sessions {
             user,
             mailbox,
             csrf: random()?,
-            owner,
+            password,
             since: now,
             used: now,
         };
@@ -158,7 +160,7 @@ mod tests {
     fn a_session_is_found_by_its_name_until_it_ends() {
         let sessions = Sessions::new().expect("random");
         let name = sessions
-            .start("ann".to_owned(), MAILBOX, false)
+            .start("ann".to_owned(), MAILBOX, None)
             .expect("random");
         assert_eq!(name.len(), 64);
         assert_eq!(sessions.find(&name).map(|s| s.user).as_deref(), Some("ann"));
@@ -184,7 +186,7 @@ mod tests {
         let sessions = Sessions::new().expect("random");
         let start = || {
             sessions
-                .start("ann".to_owned(), MAILBOX, false)
+                .start("ann".to_owned(), MAILBOX, None)
                 .expect("random")
         };
         let first = start();

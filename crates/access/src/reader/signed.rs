@@ -38,16 +38,17 @@ impl FromRequestParts<Arc<Reader>> for Signed {
         let tls = is_tls(parts);
         let name = cookie(&parts.headers, &reader.sessions.cookie(tls)).ok_or(Fault::SignIn)?;
         let session = reader.sessions.find(name).ok_or(Fault::SignIn)?;
-        if !session.owner {
+        if let Some(password) = session.password {
             let directory = Arc::clone(&reader.directory);
             let user = session.user.clone();
-            let known = super::blocking(move || {
+            let current = super::blocking(move || {
                 directory
-                    .find_user(&user)
+                    .is_current(&user, password)
                     .map_err(|error| Fault::Failed(error.to_string()))
             });
-            // Whoever was removed meanwhile is out.
-            if known.await?.is_none() {
+            // Whoever was removed meanwhile is out, and whoever knows only the old password.
+            if !current.await? {
+                reader.sessions.end(name);
                 return Err(Fault::SignIn);
             }
         }

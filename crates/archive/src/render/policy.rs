@@ -1,6 +1,7 @@
 //! What may stand in HTML that is shown: the first step of [`super::html`].
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
 use std::sync::LazyLock;
 
@@ -166,12 +167,21 @@ fn attribute<'u>(_element: &str, attribute: &str, value: &'u str) -> Option<Cow<
     if attribute != "style" {
         return Some(value.into());
     }
+    BACKGROUNDS.set(BACKGROUNDS.get() + style::remote(value));
     Some(style::filter(value))
         .filter(|style| !style.is_empty())
         .map(Cow::Owned)
 }
 
-/// Parses, keeps what is harmless, and writes it well-formed.
-pub(super) fn clean(input: &str) -> String {
-    POLICY.clean(input).to_string()
+thread_local! {
+    /// What [`attribute`], which has no other place for it, has counted of one page.
+    static BACKGROUNDS: Cell<usize> = const { Cell::new(0) };
+}
+
+/// Parses, keeps what is harmless, and writes it well-formed. Also says how many images from elsewhere the
+/// styles that went asked for.
+pub(super) fn clean(input: &str) -> (String, usize) {
+    BACKGROUNDS.set(0);
+    let clean = POLICY.clean(input).to_string();
+    (clean, BACKGROUNDS.take())
 }

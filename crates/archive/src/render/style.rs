@@ -72,6 +72,47 @@ pub(super) fn filter(style: &str) -> String {
     kept
 }
 
+/// How many addresses elsewhere a style asks for: those that stand in parentheses or quotes.
+pub(super) fn remote(style: &str) -> usize {
+    let lower = unescaped(style).to_ascii_lowercase();
+    lower
+        .match_indices("//")
+        .filter(|(at, _)| {
+            let before = &lower[..*at];
+            let before = before
+                .strip_suffix("https:")
+                .or_else(|| before.strip_suffix("http:"))
+                .unwrap_or(before);
+            before.trim_end().ends_with(['(', '"', '\''])
+        })
+        .count()
+}
+
+/// Without comments, and with escapes as what they stand for (CSS Syntax §4.3.7).
+fn unescaped(style: &str) -> String {
+    let mut plain = String::with_capacity(style.len());
+    let mut rest = style;
+    while let Some(c) = rest.chars().next() {
+        if let Some(comment) = rest.strip_prefix("/*") {
+            rest = comment.split_once("*/").map_or("", |(_, after)| after);
+            continue;
+        }
+        rest = &rest[c.len_utf8()..];
+        if c != '\\' {
+            plain.push(c);
+            continue;
+        }
+        let digits = rest.bytes().take(6).take_while(u8::is_ascii_hexdigit);
+        let (digits, after) = rest.split_at(digits.count());
+        rest = after;
+        if let Ok(code) = u32::from_str_radix(digits, 16) {
+            plain.extend(char::from_u32(code));
+            rest = rest.strip_prefix([' ', '\t', '\n']).unwrap_or(rest);
+        }
+    }
+    plain
+}
+
 fn is_known(property: &str) -> bool {
     PROPERTIES
         .iter()
@@ -121,7 +162,7 @@ fn is_plain(value: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::filter;
+    use super::{filter, remote};
 
     #[test]
     fn what_mail_uses_stays() {
@@ -130,6 +171,26 @@ mod tests {
             filter(style),
             "color:#333;font-family:'Segoe UI', Arial, sans-serif;margin:0 auto;background-color:rgb(255, 0, 10)!important;border-bottom:1px solid #eee"
         );
+    }
+
+    #[test]
+    fn what_is_elsewhere_is_counted() {
+        for (style, count) in [
+            ("color: red", 0),
+            ("background:url(data:image/png;base64,AA//AA==)", 0),
+            ("background:url(cid:a)", 0),
+            ("background:url(http://x.example/)", 1),
+            ("background:URL( 'HTTPS://x.example/')", 1),
+            ("background:u\\72l(//x.example/a)", 1),
+            ("background:url(ht\\74 ps://x.example/a)", 1),
+            ("background:u/**/rl(\"//x.example/b\")", 1),
+            (
+                "a:image-set('https://x.example/a' 1x,'https://x.example/b' 2x)",
+                2,
+            ),
+        ] {
+            assert_eq!(remote(style), count, "{style}");
+        }
     }
 
     #[test]

@@ -173,7 +173,13 @@ fn images_of_the_message_are_shown_others_counted_and_trackers_named() {
             ("v.example", None)
         ]
     );
-    let allowed = html(mail, Remote::Allowed, &inline);
+    let styled = r#"<div style="background:url(https://cdn.example/c.png)"><p style="background-image:url('//d.example/')">"#;
+    let page = format!("{styled}{mail}");
+    let counted = html(&page, Remote::Blocked, &inline);
+    assert_eq!((counted.backgrounds, counted.remote_images), (2, 2));
+    let allowed = html(&page, Remote::Allowed, &inline);
+    assert_eq!(allowed.backgrounds, 2);
+    assert!(!allowed.html.contains("c.png") && !allowed.html.contains("d.example"));
     assert!(allowed.html.contains(r#"src="https://cdn.example/a.png""#));
     assert!(allowed.html.contains(r#"src="https://cdn.example/b.png""#));
     assert!(!allowed.html.contains("list-manage") && !allowed.html.contains("t.example"));

@@ -103,6 +103,7 @@ fn show(config: &Config, file: Option<String>, out: &Output) -> Result<(), Failu
             "listen": list(&config.reading().listen),
             "tls_listen": list(&config.reading().tls_listen),
             "hosts": config.reading().hosts,
+            "danger_unsubscribe_private": config.reading().danger_unsubscribe_private,
         },
         "tls": config.certificate().map_or(json!({}), |(certificate, key)| {
             json!({"certificate": certificate, "key": key})
@@ -135,6 +136,9 @@ fn show(config: &Config, file: Option<String>, out: &Output) -> Result<(), Failu
             .map(|account| (account.name.clone(), show_account(account)))
             .collect::<serde_json::Map<_, _>>(),
     });
+    if let Some(ca) = &config.reading().unsubscribe_ca {
+        value["reader"]["unsubscribe_ca"] = json!(ca);
+    }
     if let Some(setup) = config.setup() {
         value["setup"] = show_setup(setup);
     }

@@ -1,5 +1,6 @@
 //! What the body comes to for a reader without images, with a slow line, or with a program that blocks.
 
+use restante_archive::render::{self, Remote};
 use url::Url;
 
 use super::Findings;
@@ -51,6 +52,9 @@ pub(super) fn check(
         images(page, findings);
         links(page, findings);
     }
+    if let Some(html) = html {
+        trackers(html, findings);
+    }
     sizes(bytes, html, findings);
 }
 
@@ -94,8 +98,11 @@ fn parts(text: Option<&str>, page: Option<&Page>, findings: &mut Findings) {
 }
 
 fn images(page: &Page, findings: &mut Findings) {
-    let (hidden, shown): (Vec<_>, Vec<_>) =
-        page.images.iter().partition(|image| image.is_invisible);
+    let shown: Vec<_> = page
+        .images
+        .iter()
+        .filter(|image| !image.is_invisible)
+        .collect();
     let count = |what: Vec<&&Image>| what.len() as u64;
     let silent = count(shown.iter().filter(|image| image.alt.is_none()).collect());
     if silent > 0 {
@@ -126,11 +133,18 @@ fn images(page: &Page, findings: &mut Findings) {
             "Give each its width and height.",
         );
     }
-    let trackers: Vec<_> = hidden.iter().filter(|image| image.is_remote()).collect();
+}
+
+/// What the reader would name and keep out.
+fn trackers(html: &str, findings: &mut Findings) {
+    let trackers = render::html(html, Remote::Blocked, &|_| None).trackers;
     if !trackers.is_empty() {
         let mut hosts: Vec<_> = trackers
             .iter()
-            .filter_map(|image| host(&image.src))
+            .map(|tracker| match tracker.service {
+                Some(service) => format!("{} ({service})", tracker.host),
+                None => tracker.host.clone(),
+            })
             .collect();
         hosts.sort();
         hosts.dedup();
