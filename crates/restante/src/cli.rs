@@ -174,8 +174,8 @@ pub(crate) struct Import {
     /// mbox files, Maildirs, .eml and .emlx files, zips and folders of them, a Thunderbird profile; `-` for standard input
     #[arg(required = true, value_name = "PATH")]
     pub(crate) paths: Vec<PathBuf>,
-    /// Whose mailbox the mail goes into
-    #[arg(long, value_name = "USER")]
+    /// Whose mailbox the mail goes into; the first one is made
+    #[arg(long, value_name = "USER", default_value = "me")]
     pub(crate) into: String,
     /// Store messages that are there already once more
     #[arg(long)]

@@ -354,7 +354,7 @@ fn greet(
             "4. In a browser:            http://{}",
             listeners.place("reader").unwrap_or(none)
         ),
-        "5. Mail that you have:      restante import PATH --into me".to_owned(),
+        "5. Mail that you have:      restante import PATH".to_owned(),
         "6. Domains, ports, users:   README.md, \"Configuration\"; stop with Ctrl-C".to_owned(),
     ];
     bootstrap::print(&format!("\n{}", lines.join("\n")))

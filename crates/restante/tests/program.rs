@@ -219,16 +219,27 @@ fn users_come_change_and_go_and_their_mail_stays_unless_erased() {
 }
 
 #[test]
+fn the_first_mailbox_is_made_for_what_is_taken_in_and_a_misspelt_one_is_not() {
+    let home = Home::new();
+    let file = home.path().join("a.eml");
+    fs::write(&file, "From: a@example.org\nSubject: quux\n\nHello\n").unwrap();
+    let file = file.to_str().unwrap();
+    home.good(&["import", file]);
+    home.good(&["import", file, "--into", "me"]);
+    let found = json_lines(&home.good(&["search", "quux", "--json"]));
+    assert_eq!((found.len(), &found[0]["mailbox"]), (1, &"me".into()));
+    let output = home.run(&["import", file, "--into", "mee"]);
+    assert_eq!(output.status.code(), Some(67));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("restante user add mee"));
+}
+
+#[test]
 fn mistakes_are_told_with_what_to_do_and_an_exit_code() {
     let home = Home::new();
     for (words, code, says) in [
         (&["list"][..], 67, "restante import"),
         (&["show", "nonsense"], 64, "26 characters"),
-        (
-            &["import", "/nowhere", "--into", "ann"],
-            67,
-            "restante user add",
-        ),
+        (&["import", "/nowhere"], 67, "/nowhere"),
         (&["user", "add", "ann"], 64, "--password-stdin"),
         (
             &["--config", "/nowhere.toml", "status"],

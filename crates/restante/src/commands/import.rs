@@ -1,15 +1,17 @@
 //! `restante import`: mail that people have.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 
 use restante_intake::import::{self, ImportError, Options};
+use restante_store::embedded::EmbeddedStore;
 use restante_store::{MailStore, MailboxId};
 use serde_json::json;
 
 use super::bar::Bar;
 use super::marks::Keeper;
-use super::{archive, open_existing_directory, open_store, wait};
+use super::{archive, open_directory, open_store, wait};
 use crate::cli::Import;
 use crate::config::Config;
 use crate::failure::Failure;
@@ -18,28 +20,27 @@ use crate::units;
 
 /// Runs `restante import`. Exits 1 when something could not be taken in.
 pub(crate) fn run(import: &Import, config: &Config, out: &Output) -> Result<ExitCode, Failure> {
-    let directory = open_existing_directory(config)?;
-    let user = match directory.find_user(&import.into)? {
-        Some(user) => user,
-        None => {
-            return Err(Failure::NotThere(format!(
-                "there is no user {0}: make one with `restante user add {0}`",
-                import.into
-            )));
-        }
-    };
+    let there = |path: &PathBuf| path.as_os_str() == "-" || path.symlink_metadata().is_ok();
+    if !import.paths.iter().any(there) {
+        let shown = import.paths.iter().map(|path| path.display().to_string());
+        return Err(Failure::NotThere(format!(
+            "there is nothing at {}",
+            shown.collect::<Vec<_>>().join(", ")
+        )));
+    }
     let store = open_store(config, false)?;
+    let (name, quota_octets) = whose(&import.into, config, &*store)?;
     let mailbox = match import.dry_run {
-        false => wait(store.create_mailbox(&user.name))?,
+        false => wait(store.create_mailbox(&name))?,
         // One that is not made yet holds nothing: any id of none does.
-        true => wait(store.find_mailbox(&user.name))?
+        true => wait(store.find_mailbox(&name))?
             .map_or(MailboxId::from_bytes([0; 16]), |found| found.id),
     };
     let mut bar = Bar::new(out);
     let started = Instant::now();
     let options = Options {
         duplicates: import.duplicates,
-        quota_octets: user.quota_octets,
+        quota_octets,
         dry_run: import.dry_run,
         ..Options::default()
     };
@@ -67,7 +68,7 @@ pub(crate) fn run(import: &Import, config: &Config, out: &Output) -> Result<Exit
         );
         match summary {
             Ok(summary) => {
-                bar.suspend(|| report(out, path, &user.name, import.dry_run, &summary))?;
+                bar.suspend(|| report(out, path, &name, import.dry_run, &summary))?;
                 failed += summary.failed.len();
             }
             // The path, not the store: the other paths may do better.
@@ -99,6 +100,28 @@ pub(crate) fn run(import: &Import, config: &Config, out: &Output) -> Result<Exit
         return Ok(ExitCode::from(1));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The name and the quota of the mailbox that mail goes into: a user's, one that is there, as a fetch
+/// makes it, or the first of all. Any other is a slip of the pen.
+fn whose(
+    name: &str,
+    config: &Config,
+    store: &EmbeddedStore,
+) -> Result<(String, Option<u64>), Failure> {
+    let directory = open_directory(config)?;
+    if let Some(user) = directory.find_user(name)? {
+        return Ok((user.name, user.quota_octets));
+    }
+    let name = restante_directory::user_name(name)?;
+    let there = wait(store.mailboxes())?;
+    let first = there.is_empty() && directory.users()?.is_empty();
+    if first || there.iter().any(|mailbox| mailbox.name == name) {
+        return Ok((name, None));
+    }
+    Err(Failure::NotThere(format!(
+        "there is no user {name} and no such mailbox: make one with `restante user add {name}`; `restante status` lists what there is"
+    )))
 }
 
 fn report(
