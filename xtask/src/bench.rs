@@ -1,6 +1,8 @@
 //! `cargo xtask bench server`: ours beside Dovecot and a server that stores nothing, in one table.
 //! `cargo xtask bench fetch`: ours beside other fetchers. `cargo xtask bench backup`: ours beside restic and borg.
+//! `cargo xtask bench archive`: ours beside notmuch.
 
+mod archive;
 mod backup;
 mod client;
 mod fetch;
@@ -110,8 +112,15 @@ pub(crate) fn run(words: &[&str]) -> Fallible<bool> {
             }
             backup::run(&plan, rest).map(|()| true)
         }
+        ["archive", rest @ ..] => {
+            let plan = Plan::parse("archive", archive::ROWS, rest)?;
+            if cfg!(debug_assertions) {
+                return optimised(words);
+            }
+            archive::run(&plan, rest).map(|()| true)
+        }
         _ => fail(
-            "bench: there are `bench server`, `bench fetch` and `bench backup`, with [--runs N] [--only ROW]… [--quick] [--write]",
+            "bench: there are `bench server`, `bench fetch`, `bench backup` and `bench archive`, with [--runs N] [--only ROW]… [--quick] [--write]",
         ),
     }
 }

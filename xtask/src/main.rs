@@ -73,6 +73,8 @@ cargo xtask bench fetch [--runs N] [--only ROW]… [--quick] [--write]
                                    ours beside mpop, fetchmail and getmail; --write: docs/benchmarks.md
 cargo xtask bench backup [--runs N] [--quick] [--write]
                                    ours beside cp, b3sum, restic and borg; --write: docs/benchmarks.md
+cargo xtask bench archive [--quick] [--write]
+                                   ours beside notmuch; --write: docs/benchmarks.md
 ";
 
 fn main() -> ExitCode {

@@ -36,6 +36,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("restic", "/usr/bin/restic"),
     ("borgbackup", "/usr/bin/borg"),
     ("b3sum", "/usr/bin/b3sum"),
+    ("notmuch", "/usr/bin/notmuch"),
     ("strace", "/usr/bin/strace"),
     ("bsdutils", "/usr/bin/script"),
     ("util-linux", "/usr/bin/unshare"),

@@ -170,6 +170,23 @@ pub(crate) fn release() -> Fallible<PathBuf> {
     Ok(target_folder().join("release/restante"))
 }
 
+/// Builds an example of a crate as people run the program, and says where it is.
+pub(crate) fn release_example(package: &str, name: &str) -> Fallible<PathBuf> {
+    cargo(
+        &[
+            "build",
+            "--release",
+            "--locked",
+            "-p",
+            package,
+            "--example",
+            name,
+        ],
+        &[],
+    )?;
+    Ok(target_folder().join("release/examples").join(name))
+}
+
 /// The folder with the program and the examples of the tests. They check their arithmetic and their
 /// assertions; and as `cargo test` builds them, nothing is built twice.
 pub(crate) fn development() -> Fallible<PathBuf> {

@@ -30,7 +30,7 @@ const QUERIES: [(&str, &str); 8] = [
     ("two words", "linux kernel"),
     ("a phrase", "\"the following\""),
     ("a prefix", "con*"),
-    ("sender and date", "from:example.com date:2003-05"),
+    ("sender and date", "from:hotmail.com date:2000-05"),
     ("list and attachment", "list:* has:attachment"),
     ("everything", ""),
 ];

@@ -16,7 +16,7 @@ fn field(path: &str, key: &str) -> String {
 }
 
 /// What a program says on its first line.
-fn says(program: impl AsRef<Path>, arguments: &[&str]) -> String {
+pub(super) fn says(program: impl AsRef<Path>, arguments: &[&str]) -> String {
     let output = Command::new(program.as_ref()).args(arguments).output();
     let text = output.map(|output| output.stdout).unwrap_or_default();
     let text = String::from_utf8_lossy(&text).into_owned();
