@@ -267,8 +267,14 @@ fn mistakes_are_told_with_what_to_do_and_an_exit_code() {
 #[test]
 fn the_configuration_shown_can_be_read_back() {
     let home = Home::new();
-    let shown = home.good(&["config", "show"]);
     let file = home.path().join("c.toml");
+    let unusual = "[reader]\nunsubscribe_ca = \"/x.pem\"\ndanger_unsubscribe_private = true\n";
+    fs::write(&file, unusual).unwrap();
+    let shown = home.good(&["--config", file.to_str().unwrap(), "config", "show"]);
+    for line in unusual.lines().skip(1) {
+        assert!(shown.contains(line), "{line}: {shown}");
+    }
+    let shown = home.good(&["config", "show"]);
     fs::write(&file, &shown).unwrap();
     let again = home.good(&["--config", file.to_str().unwrap(), "config", "show"]);
     let body = |text: &str| text.split_once('\n').map(|(_, rest)| rest.to_owned());
