@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 
 use pollster::block_on as wait;
 use restante_store::embedded::{EmbeddedStore, Finding, Options, PackReader, salvage};
-use restante_store::{Delivery, MailStore, MessageFilter, StoreError, UniqueId};
+use restante_store::{
+    Access, DeletionSet, Delivery, MailStore, MessageFilter, StoreError, Totals, UniqueId,
+};
 
 fn options() -> Options {
     Options {
@@ -42,7 +44,29 @@ fn archive(folder: &Path) -> BTreeSet<UniqueId> {
     let mailbox = wait(store.message(first)).unwrap().unwrap().mailbox;
     wait(store.remove(mailbox, &[first])).unwrap();
     ids.remove(&first);
+    // One device has deleted every other message, another none.
+    let phone = wait(store.add_view(mailbox, "phone", false)).unwrap();
+    wait(store.add_view(mailbox, "laptop", false)).unwrap();
+    let opened = wait(store.open(mailbox, phone, Access::Shared)).unwrap();
+    let mut deleted = DeletionSet::default();
+    for index in (0..opened.totals().count as usize).step_by(2) {
+        deleted.insert(index);
+    }
+    wait(opened.commit_deletions(&deleted)).unwrap();
+    drop(opened);
     ids
+}
+
+/// What the index counts of each mailbox and each view.
+fn counted(store: &EmbeddedStore) -> Vec<(String, Totals)> {
+    let mut all = Vec::new();
+    for mailbox in wait(store.mailboxes()).unwrap() {
+        for view in wait(store.views(mailbox.id)).unwrap() {
+            all.push((format!("{} {}", mailbox.name, view.name), view.totals));
+        }
+        all.push((mailbox.name, mailbox.totals));
+    }
+    all
 }
 
 fn packs(folder: &Path) -> Vec<PathBuf> {
@@ -99,9 +123,17 @@ fn salvaged(pack: usize, damage: impl Fn(&mut Vec<u8>), with_index: bool, most: 
     for kept in &report.kept {
         assert!(kept.exists());
     }
+    // What was lost still counted: STAT spoke of messages that LIST did not show.
+    assert_eq!(store.miscounted().unwrap(), [""; 0]);
+    let totals = counted(&store);
     drop(store);
-    let again = EmbeddedStore::open(folder.path(), options()).unwrap();
+    let anew = Options {
+        rebuild: true,
+        ..options()
+    };
+    let again = EmbeddedStore::open(folder.path(), anew).unwrap();
     assert_eq!(live(&again), there);
+    assert_eq!(counted(&again), totals);
     for info in again.packs().unwrap() {
         let reader = again.open_pack(&info).unwrap().unwrap();
         let whole = |finding| match finding {

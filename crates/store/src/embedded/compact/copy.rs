@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::disk::DiskFile;
-use crate::embedded::index::{self, sql};
+use crate::embedded::index::{self, LIVE, sql};
 use crate::embedded::ledger::{forget_needed, has_entry, is_closed, is_forgotten};
 use crate::embedded::pack::PackWriter;
 use crate::embedded::record::{Entry, Record, Stamped};
@@ -122,6 +122,7 @@ pub(super) fn came_back(c: &Connection, dead: &HashSet<UniqueId>) -> rusqlite::R
 
 /// Takes a message out of the index.
 pub(super) fn forget(c: &Connection, id: UniqueId, place: i64) -> rusqlite::Result<()> {
+    uncount(c, id)?;
     for query in [
         "DELETE FROM hidden WHERE unique_id = ?1 AND view IN (
              SELECT v.id FROM views v JOIN messages m ON m.mailbox = v.mailbox
@@ -134,6 +135,28 @@ pub(super) fn forget(c: &Connection, id: UniqueId, place: i64) -> rusqlite::Resu
     }
     c.prepare_cached("UPDATE meta SET floor = max(floor, ?)")?
         .execute([place])?;
+    Ok(())
+}
+
+/// One that is lost, and was not removed before, counts no more.
+fn uncount(c: &Connection, id: UniqueId) -> rusqlite::Result<()> {
+    let live: Option<(i64, i64)> = c
+        .prepare_cached(
+            "SELECT mailbox, octets FROM messages WHERE unique_id = ? AND removed_ms IS NULL",
+        )?
+        .query_row([id.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    let Some((mailbox, octets)) = live else {
+        return Ok(());
+    };
+    c.prepare_cached("UPDATE mailboxes SET count = count - 1, octets = octets - ? WHERE id = ?")?
+        .execute([octets, mailbox])?;
+    c.prepare_cached(
+        "UPDATE views SET hidden_count = hidden_count - 1, hidden_octets = hidden_octets - ?1
+         WHERE mailbox = ?2 AND EXISTS (SELECT 1 FROM hidden h
+             WHERE h.view = views.id AND h.unique_id = ?3 AND h.until = ?4)",
+    )?
+    .execute(params![octets, mailbox, id.as_bytes(), LIVE])?;
     Ok(())
 }
 
