@@ -60,6 +60,8 @@ pub struct Options {
     pub rebuild: bool,
     /// Whether the folder is kept for this store alone, which fails while another has it open.
     pub alone: bool,
+    /// Hears how many octets of packs were read just now, while the index is made or brought up to them.
+    pub progress: Progress,
     /// What the packs are kept on.
     pub disk: Arc<dyn Disk>,
     /// How long a removed message's bytes stay for open snapshots, in milliseconds. Shorter than
@@ -67,6 +69,29 @@ pub struct Options {
     pub grace_ms: u64,
     /// The size at which a pack is sealed, in octets.
     pub pack_octets: u64,
+}
+
+/// Somebody who is told how far opening a store is; nobody, unless said otherwise.
+#[derive(Clone, Default)]
+pub struct Progress(Option<Arc<dyn Fn(u64) + Send + Sync>>);
+
+impl Progress {
+    /// Tells `hear`.
+    pub fn new(hear: impl Fn(u64) + Send + Sync + 'static) -> Self {
+        Self(Some(Arc::new(hear)))
+    }
+
+    fn tell(&self, octets: u64) {
+        if let Some(hear) = &self.0 {
+            hear(octets);
+        }
+    }
+}
+
+impl std::fmt::Debug for Progress {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Progress")
+    }
 }
 
 impl Default for Options {
@@ -78,6 +103,7 @@ impl Default for Options {
             accept_missing: false,
             rebuild: false,
             alone: false,
+            progress: Progress::default(),
             disk: Arc::new(RealDisk),
             grace_ms: SNAPSHOT_GRACE_MS,
             pack_octets: PACK_SEAL_OCTETS,

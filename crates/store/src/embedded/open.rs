@@ -210,7 +210,7 @@ fn make_anew(inner: &Inner) -> Result<(), StoreError> {
     } else {
         None
     };
-    build(inner, &mut |_| {})?;
+    build(inner, &mut |octets| inner.options.progress.tell(octets))?;
     let after = count()?;
     if let Some(before) = before.filter(|before| *before > after) {
         inner.report(vec![format!(
@@ -225,7 +225,9 @@ fn make_anew(inner: &Inner) -> Result<(), StoreError> {
 fn ready(inner: &Inner) -> Result<(), StoreError> {
     let mut c = inner.index.connect()?;
     compact::finish_half_done(inner, &mut c)?;
-    catchup::catch_up_all(inner, &mut c, &mut |_| {})?;
+    catchup::catch_up_all(inner, &mut c, &mut |octets| {
+        inner.options.progress.tell(octets);
+    })?;
     // Stamps and views follow the same clock: after it went back, a rename must still count.
     let last: Option<[u8; 16]> = c
         .query_row(

@@ -71,6 +71,7 @@ pub fn salvage(folder: &Path, options: Options) -> Result<(EmbeddedStore, Salvag
     let mut done = Salvaged::default();
     let mut bad = BTreeMap::new();
     for info in store.packs()? {
+        inner.options.progress.tell(info.octets);
         let damaged = bad_in(&store, &info, &mut bad)?;
         if damaged {
             done.kept.push(rewrite(inner, &mut c, info.number)?);

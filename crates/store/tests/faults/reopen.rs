@@ -151,15 +151,13 @@ fn memory_folder() -> TempDir {
 
 fn open(folder: &Path, disk: &FaultyDisk, settings: Settings) -> Result<EmbeddedStore, StoreError> {
     let options = Options {
-        accept_missing: false,
-        rebuild: false,
         min_free: settings.min_free,
         hold_ms: settings.hold_ms,
         grace_ms: settings.hold_ms,
-        alone: false,
         compact: false,
         pack_octets: 24 * 1024,
         disk: Arc::new(disk.clone()),
+        ..Options::default()
     };
     EmbeddedStore::open(folder, options)
 }
