@@ -199,54 +199,88 @@ fn until_backed_up(binary: &Path) -> Fallible<()> {
     fetch(0, "after the second backup")
 }
 
-/// `[backup]` in `serve`, and `status` with and without a backup that is young enough.
-fn scheduled(binary: &Path) -> Fallible<()> {
-    let mut program = with_mail(binary, "scheduled", 5)?;
-    let status = |program: &Program| -> Fallible<(Option<i32>, String)> {
-        let said = run(&mut program.command(&["status"]), b"", LIMIT)?;
-        Ok((
-            said.status.code(),
-            String::from_utf8_lossy(&said.out).into_owned(),
-        ))
-    };
-    let (code, said) = status(&program)?;
-    if code != Some(0) || !said.contains("no backup") {
-        return fail(format!("status without [backup]: {code:?}, {said}"));
-    }
-    let place = text(&program.path("backups"))?;
-    program.configure(&format!(
-        "[backup]\nto = \"{place}\"\nevery = \"1 day\"\nkeep = \"7 daily\"\nstale_after = \"1 hour\"\n"
-    ))?;
-    let (code, said) = status(&program)?;
-    if code != Some(1) || !said.contains("no backup yet") {
-        return fail(format!("status before the first backup: {code:?}, {said}"));
-    }
-    program.start()?;
+/// What `restante status` says, and its exit code.
+fn status(program: &Program) -> Fallible<(Option<i32>, String)> {
+    let said = run(&mut program.command(&["status"]), b"", LIMIT)?;
+    Ok((
+        said.status.code(),
+        String::from_utf8_lossy(&said.out).into_owned(),
+    ))
+}
+
+/// Waits until `status` is content and says all of it.
+fn wait_for(program: &Program, words: &[&str]) -> Fallible<()> {
     let begun = std::time::Instant::now();
     loop {
-        let (code, said) = status(&program)?;
-        if code == Some(0) && said.contains("last good one 20") {
-            break;
+        let (code, said) = status(program)?;
+        if code == Some(0) && words.iter().all(|word| said.contains(word)) {
+            return Ok(());
         }
         if begun.elapsed() > Duration::from_secs(40) {
-            return fail(format!("no backup on schedule: {code:?}, {said}"));
+            return fail(format!("no {words:?} on schedule: {code:?}, {said}"));
         }
-        std::thread::sleep(Duration::from_millis(500));
+        std::thread::sleep(Duration::from_millis(300));
     }
+}
+
+/// An error unless `status` exits with the code and says so.
+fn expect(program: &Program, code: i32, word: &str) -> Fallible<()> {
+    let (found, said) = status(program)?;
+    if found == Some(code) && said.contains(word) {
+        return Ok(());
+    }
+    fail(format!("status without {word:?}: {found:?}, {said}"))
+}
+
+/// `[backup]` in `serve`: backups, drills, another place after SIGHUP; and what `status` says of it all.
+fn scheduled(binary: &Path) -> Fallible<()> {
+    let mut program = with_mail(binary, "scheduled", 5)?;
+    expect(&program, 0, "no backup")?;
+    let places = ["backups", "elsewhere"].map(|name| text(&program.path(name)));
+    let [first, second] = places;
+    let (first, second) = (first?, second?);
+    program.configure(&format!(
+        "[backup]\nto = \"{first}\"\nevery = \"1 day\"\nkeep = \"7 daily\"\nstale_after = \"1 hour\"\n"
+    ))?;
+    expect(&program, 1, "no backup yet")?;
+    program.start()?;
+    wait_for(&program, &[&first, "last good one 20", "drill 20"])?;
+    let path = program.path("restante.toml");
+    fs::write(&path, fs::read_to_string(&path)?.replace(&first, &second))?;
+    expect(&program, 1, "no backup yet")?;
+    program.hang_up()?;
+    wait_for(&program, &[&second, "last good one 20"])?;
     program.healthy()?;
     program.stop()?;
+    rotten(&second)?;
+    let said = run(&mut program.command(&["verify", "--drill"]), b"", LIMIT)?;
+    if said.status.code() != Some(65) {
+        return fail(format!("a drill of a rotten backup: {}", said.tail()));
+    }
+    expect(&program, 1, "The last drill failed")?;
+    // What a drill has found the next backup mends.
+    program.tell(&["backup"], "")?;
+    program.tell(&["verify", "--drill"], "")?;
+    expect(&program, 0, "last good one 20")?;
     // An hour later it is stale.
     let aged = "UPDATE backup_place SET backup_ms = backup_ms - 3600001";
     let state = program.path("data/state.db");
-    let said = run(
-        std::process::Command::new("sqlite3").arg(state).arg(aged),
-        b"",
-        LIMIT,
-    )?;
-    drop(said.ok("sqlite3")?);
-    let (code, said) = status(&program)?;
-    if code == Some(1) && said.contains("too old") {
-        return Ok(());
-    }
-    fail(format!("status with a stale backup: {code:?}, {said}"))
+    let mut command = std::process::Command::new("sqlite3");
+    drop(run(command.arg(state).arg(aged), b"", LIMIT)?.ok("sqlite3")?);
+    expect(&program, 1, "too old")
+}
+
+/// Flips an octet of the largest object at a place.
+fn rotten(place: &str) -> Fallible<()> {
+    let mut objects = Vec::new();
+    rot::files(&Path::new(place).join("objects"), &mut objects)?;
+    objects.retain(|path| fs::read(path).is_ok_and(|bytes| !bytes.starts_with(b"SQLite")));
+    let largest = objects
+        .iter()
+        .max_by_key(|path| fs::metadata(path).map_or(0, |data| data.len()));
+    let largest = largest.ok_or("a backup without objects")?;
+    let mut bytes = fs::read(largest)?;
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    Ok(fs::write(largest, bytes)?)
 }

@@ -50,8 +50,17 @@ pub trait Backstage: Send + Sync + 'static {
     fn fetch(&self, user: &str, account: &str) -> Result<(), String>;
     /// What the owner of the mail should hear: an account that has gone silent, a backup that is stale.
     fn warnings(&self, user: &str) -> Vec<String>;
-    /// When the last backup ended well, in milliseconds since 1970; `None`: never, or nobody knows.
-    fn backup_ms(&self) -> Option<u64>;
+    /// How old the backups are.
+    fn backups(&self) -> BackupTimes;
+}
+
+/// When backups went well last, in milliseconds since 1970; `None`: never, or nobody knows.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct BackupTimes {
+    /// When the last good one was begun.
+    pub good_ms: Option<u64>,
+    /// When one was restored and compared.
+    pub drill_ms: Option<u64>,
 }
 
 /// How an account does.

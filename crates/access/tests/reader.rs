@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use restante_access::http::{Http, Options};
-use restante_access::reader::{AccountStatus, Backstage, Options as ReaderOptions, Reader};
+use restante_access::reader::{
+    AccountStatus, Backstage, BackupTimes, Options as ReaderOptions, Reader,
+};
 use restante_archive::{Archive, Options as ArchiveOptions, Scope};
 use restante_directory::{Directory, Options as DirectoryOptions, open_state};
 use restante_net::{Address, Drainer, Limits, Listener, run};
@@ -34,8 +36,8 @@ impl Backstage for Nobody {
         Vec::new()
     }
 
-    fn backup_ms(&self) -> Option<u64> {
-        None
+    fn backups(&self) -> BackupTimes {
+        BackupTimes::default()
     }
 }
 

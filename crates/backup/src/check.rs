@@ -9,6 +9,7 @@ use restante_store::embedded::{EmbeddedStore, Finding, PackInfo};
 use crate::backup::{hex, now_ms};
 use crate::destination::canonical;
 use crate::error::{BackupError, Result};
+use crate::lease::Lease;
 use crate::limits::{PIECE_OCTETS, PIECES_AT_ONCE};
 use crate::manifest::{Manifest, object_path, objects};
 use crate::pace::{Hooks, parallel};
@@ -178,6 +179,7 @@ pub fn verify_backup(
             state.went_well(&place, Kind::Verify, now_ms())?;
         }
         Ok(report) => state.failed(&place, Kind::Verify, &report.damage.join("; "))?,
+        Err(BackupError::Stopped) => {}
         Err(error) => state.failed(&place, Kind::Verify, &error.to_string())?,
     }
     checked
@@ -195,7 +197,8 @@ struct Said {
 fn generations(repository: &Repository, report: &mut BackupCheck) -> Result<Said> {
     let mut said = Said::default();
     report.opened = true;
-    for (id, _) in repository.generations()? {
+    for one in repository.generations()? {
+        let id = one.id;
         report.generations += 1;
         let bytes = repository.generation_bytes(&id)?;
         let named = match objects(&id, &bytes) {
@@ -246,6 +249,7 @@ fn look(
     hooks: &Hooks<'_>,
 ) -> Result<BackupCheck> {
     let repository = Repository::open(target)?;
+    let _lease = Lease::reading(&repository.destination);
     state.meet(&repository.place, &repository.id, &repository.encryption)?;
     let mut report = BackupCheck::default();
     let said = generations(&repository, &mut report)?;

@@ -27,7 +27,9 @@ pub(crate) struct Item {
 pub(crate) trait Destination: Send + Sync {
     /// Writes an object, replacing one of that name as a whole. Durable after `sync`.
     fn put(&self, name: &str, bytes: &[u8]) -> Result<()>;
-    /// Makes all that was put durable.
+    /// Makes an object that is there durable by the next `sync`: who put it may have ended before its own.
+    fn keep(&self, name: &str) -> Result<()>;
+    /// Makes all that was put or kept durable.
     fn sync(&self) -> Result<()>;
     /// Reads an object of at most so many octets; `None` when there is none.
     fn get(&self, name: &str, most: u64) -> Result<Option<Vec<u8>>>;

@@ -1,15 +1,19 @@
 //! A fire drill: the newest generation is restored beside the archive, and compared.
 
 use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions};
 use std::path::{Path, PathBuf};
 
 use pollster::block_on as wait;
 use restante_store::embedded::{EmbeddedStore, Options};
 use restante_store::{MailStore, MessageFilter, MessageInfo, StoreError};
+use rustix::fs::{FlockOperation, flock};
 
 use crate::backup::{hex, now_ms};
 use crate::destination::canonical;
-use crate::error::{BackupError, Result};
+use crate::error::{BackupError, Result, io};
+use crate::lease::Lease;
+use crate::limits::DRILL_INDEX_PART;
 use crate::manifest::Manifest;
 use crate::pace::Hooks;
 use crate::repository::{Repository, Target, random_hex};
@@ -31,50 +35,117 @@ pub struct DrillReport {
     pub damage: Vec<String>,
 }
 
-/// Restores into a folder of its own in `scratch`, compares, and removes it.
+/// Restores into a folder of its own in `scratch`, compares, and removes it. `min_free`: octets that stay
+/// free there.
 ///
 /// # Errors
-/// Those of the destination and the disk; what differs is in the report. The outcome is noted.
+/// Those of the destination and the disk; what differs is in the report. The outcome is noted, unless it
+/// was stopped or another drill is under way.
 pub fn drill(
     store: &EmbeddedStore,
     data: &Path,
     target: &Target,
     scratch: &Path,
+    min_free: u64,
     hooks: &Hooks<'_>,
 ) -> Result<DrillReport> {
     let state = State::open(data)?;
     let place = canonical(&target.place)?;
-    let drilled = run(store, target, scratch, hooks);
+    let drilled = run(store, &state, target, scratch, min_free, hooks);
     match &drilled {
         Ok(report) if report.damage.is_empty() => {
             state.went_well(&place, Kind::Drill, now_ms())?;
         }
         Ok(report) => state.failed(&place, Kind::Drill, &report.damage.join("; "))?,
+        Err(BackupError::Busy(_) | BackupError::Stopped) => {}
         Err(error) => state.failed(&place, Kind::Drill, &error.to_string())?,
     }
     drilled
 }
 
-/// A folder that goes when it is dropped.
-struct Scratch(PathBuf);
+const PREFIX: &str = "drill-";
+
+/// A folder that goes when it is dropped; at the latest with the next drill.
+struct Scratch {
+    path: PathBuf,
+    lock: File,
+}
+
+impl Scratch {
+    /// One drill at a time: what is left of one that was killed goes first.
+    fn new(parent: &Path) -> Result<Self> {
+        stage::make_folder(parent)?;
+        let doing = || io(format!("cannot drill in {}", parent.display()));
+        let lock = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(parent.join("drill.lock"))
+            .map_err(doing())?;
+        match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(rustix::io::Errno::WOULDBLOCK) => {
+                return Err(BackupError::Busy("another drill is under way".into()));
+            }
+            Err(error) => return Err(doing()(error.into())),
+        }
+        for entry in fs::read_dir(parent).map_err(doing())? {
+            let path = entry.map_err(doing())?.path();
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            if name.starts_with(PREFIX) && path.is_dir() {
+                fs::remove_dir_all(&path).map_err(doing())?;
+            }
+        }
+        Ok(Self {
+            path: parent.join(format!("{PREFIX}{}", random_hex())),
+            lock,
+        })
+    }
+
+    /// An error unless a generation of so many octets has room.
+    fn make_sure(parent: &Path, octets: u64, min_free: u64) -> Result<()> {
+        let disk = rustix::fs::statvfs(parent)
+            .map_err(|e| io(format_args!("cannot drill in {}", parent.display()))(e.into()))?;
+        let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+        let needed = octets + octets / DRILL_INDEX_PART;
+        if free >= needed.saturating_add(min_free) {
+            return Ok(());
+        }
+        Err(BackupError::Io(format!(
+            "there is no room in {} to restore {} MiB for a drill: choose another folder with --scratch, or `scratch` in [backup]",
+            parent.display(),
+            needed >> 20
+        )))
+    }
+}
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
+        let _ = fs::remove_dir_all(&self.path);
+        // A child process that is being started may have a copy of the file, and the lock with it.
+        let _ = flock(&self.lock, FlockOperation::Unlock);
     }
 }
 
 fn run(
     store: &EmbeddedStore,
+    state: &State,
     target: &Target,
     scratch: &Path,
+    min_free: u64,
     hooks: &Hooks<'_>,
 ) -> Result<DrillReport> {
     let repository = Repository::open(target)?;
+    let _lease = Lease::reading(&repository.destination);
     let id = repository.newest(None)?;
     let manifest = repository.manifest(&id)?;
-    let folder = Scratch(scratch.join(format!("drill-{}", random_hex())));
-    let damage = stage::fetch(&repository, &manifest, &folder.0, hooks)?;
+    let folder = Scratch::new(scratch)?;
+    Scratch::make_sure(scratch, manifest.octets(), min_free)?;
+    let damage = stage::fetch(&repository, &manifest, &folder.path, hooks)?;
+    for object in &damage.bad {
+        // The next backup writes it anew.
+        state.add_bad(&repository.place, object)?;
+    }
     damage.accept()?;
     let mut report = DrillReport {
         generation: id,
@@ -86,7 +157,7 @@ fn run(
         compact: false,
         ..Options::default()
     };
-    let restored = EmbeddedStore::open(&folder.0, options)?;
+    let restored = EmbeddedStore::open(&folder.path, options)?;
     compare(store, &restored, &manifest, &mut report, hooks)?;
     drop(restored);
     Ok(report)

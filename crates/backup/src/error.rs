@@ -21,6 +21,8 @@ pub enum BackupError {
     Io(String),
     /// Another program is at it.
     Busy(String),
+    /// It was told to stop, and did.
+    Stopped,
     /// The key is missing or does not fit.
     Key(String),
     /// The archive failed.
@@ -37,6 +39,7 @@ impl fmt::Display for BackupError {
             | Self::Io(what)
             | Self::Busy(what)
             | Self::Key(what) => f.write_str(what),
+            Self::Stopped => f.write_str("stopped before it was done"),
             Self::Store(error) => error.fmt(f),
         }
     }

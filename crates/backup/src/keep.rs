@@ -7,6 +7,8 @@ use std::str::FromStr;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
+use crate::repository::Generation;
+
 /// A stretch of time of which one generation is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Period {
@@ -88,24 +90,19 @@ fn stretch(period: Period, at_ms: u64) -> (i16, i16, i8) {
 }
 
 impl Retention {
-    /// Those of `generations` (id, time in milliseconds since 1970) that are kept.
-    pub(crate) fn kept(&self, generations: &[(String, u64)]) -> BTreeSet<String> {
-        let mut newest_first: Vec<_> = generations.iter().collect();
-        newest_first.sort_by(|a, b| (b.1, &b.0).cmp(&(a.1, &a.0)));
-        let mut kept: BTreeSet<String> = newest_first
-            .iter()
-            .take(1)
-            .map(|(id, _)| id.clone())
-            .collect();
+    /// The names of those that are kept. `generations`: oldest first.
+    pub(crate) fn kept(&self, generations: &[Generation]) -> BTreeSet<String> {
+        let newest = generations.last();
+        let mut kept: BTreeSet<String> = newest.iter().map(|one| one.id.clone()).collect();
         for (number, period) in &self.0 {
             let mut seen = BTreeSet::new();
             let mut left = *number;
-            for (id, at) in &newest_first {
+            for one in generations.iter().rev() {
                 if left == 0 {
                     break;
                 }
-                if *period == Period::Last || seen.insert(stretch(*period, *at)) {
-                    let _ = kept.insert(id.clone());
+                if *period == Period::Last || seen.insert(stretch(*period, one.at_ms)) {
+                    let _ = kept.insert(one.id.clone());
                     left -= 1;
                 }
             }
@@ -122,10 +119,32 @@ mod tests {
     /// 2026-11-23, a Monday.
     const MONDAY: u64 = 1_795_392_000_000;
 
+    fn one(order: u64, at_ms: u64, number: u64) -> Generation {
+        let id = format!("{number:03}");
+        Generation { order, at_ms, id }
+    }
+
+    #[test]
+    fn a_clock_that_was_wrong_for_a_while_costs_one_generation() {
+        // One of a year too late among daily ones.
+        let days = (0..20).map(|n| {
+            let wrong = if n == 10 { 365 * 24 * HOUR } else { 0 };
+            one(n, MONDAY + n * 24 * HOUR + wrong, n)
+        });
+        let rule: Retention = "7 daily".parse().unwrap();
+        let kept = |to: usize| {
+            let all: Vec<_> = days.clone().take(to).collect();
+            rule.kept(&all).into_iter().collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(kept(12), "005 006 007 008 009 010 011");
+        assert_eq!(kept(18), "011 012 013 014 015 016 017");
+    }
+
     #[test]
     fn each_rule_keeps_the_newest_of_its_stretches() {
         let every_six_hours: Vec<_> = (0..400)
-            .map(|n| (format!("{n:03}"), MONDAY + 14 * HOUR - n * 6 * HOUR))
+            .rev()
+            .map(|n| one(1_000 - n, MONDAY + 14 * HOUR - n * 6 * HOUR, n))
             .collect();
         let kept = |rule: &str| {
             let rule: Retention = rule.parse().unwrap();

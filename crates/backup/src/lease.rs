@@ -1,4 +1,4 @@
-//! Who works on a destination: backups share it, pruning needs it alone.
+//! Who works on a destination: backups and readers share it, pruning needs it alone.
 //!
 //! A lease is an object. Whoever wants one writes it first and looks for others then, so that of two
 //! at least one sees the other: pruning gives way at once, a backup waits for pruning. A lease that is
@@ -13,13 +13,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::destination::Destination;
 use crate::error::{BackupError, Result};
-use crate::limits::{LEASE_PATIENCE, LEASE_RENEW, LEASE_STALE};
+use crate::limits::{LEASE_PATIENCE, LEASE_RENEW, LEASE_STALE, READING_PATIENCE};
 
 const FOLDER: &str = "leases/";
 
 /// What for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Purpose {
+    Reading,
     Writing,
     Pruning,
 }
@@ -27,6 +28,7 @@ pub(crate) enum Purpose {
 impl Purpose {
     const fn word(self) -> &'static str {
         match self {
+            Self::Reading => "reading",
             Self::Writing => "writing",
             Self::Pruning => "pruning",
         }
@@ -63,8 +65,10 @@ impl Holder {
         }
     }
 
-    fn is_gone(&self, me: &Self) -> bool {
-        me.started > 0 && self.machine == me.machine && started(self.process) != Some(self.started)
+    /// Whether that process lives, if it can be told from here.
+    fn is_alive(&self, me: &Self) -> Option<bool> {
+        let here = me.started > 0 && self.machine == me.machine;
+        here.then(|| started(self.process) == Some(self.started))
     }
 }
 
@@ -77,7 +81,14 @@ pub(crate) struct Lease {
 }
 
 impl Lease {
-    /// Takes a lease. `None` for pruning when somebody else is there.
+    /// For who only reads, so that pruning leaves it what it has begun with. Where nothing can be written
+    /// nobody prunes either.
+    pub(crate) fn reading(destination: &Arc<dyn Destination>) -> Option<Self> {
+        Self::take(destination, Purpose::Reading).ok().flatten()
+    }
+
+    /// Takes a lease. `None` for pruning when somebody else is there, and for reading while somebody
+    /// prunes for long.
     pub(crate) fn take(
         destination: &Arc<dyn Destination>,
         purpose: Purpose,
@@ -101,6 +112,9 @@ impl Lease {
         let since = Instant::now();
         while lease.others(&me, purpose)? {
             if purpose == Purpose::Pruning {
+                return Ok(None);
+            }
+            if purpose == Purpose::Reading && since.elapsed() > READING_PATIENCE {
                 return Ok(None);
             }
             if since.elapsed() > LEASE_PATIENCE {
@@ -133,15 +147,17 @@ impl Lease {
         let now = mine.map_or(0, |item| item.modified_ms);
         let mut conflict = false;
         for item in all.iter().filter(|item| item.name != self.name) {
-            let writing = item.name.starts_with("leases/writing-");
-            if writing && purpose == Purpose::Writing {
+            let pruning = item.name.starts_with("leases/pruning-");
+            if !pruning && purpose != Purpose::Pruning {
                 continue;
             }
             let old = now.saturating_sub(item.modified_ms) > LEASE_STALE.as_millis() as u64;
             let text = self.destination.get(&item.name, 4096)?;
             let Some(text) = text else { continue };
             let holder: Option<Holder> = serde_json::from_slice(&text).ok();
-            if old || holder.is_some_and(|holder| holder.is_gone(me)) {
+            // A clock that is set anew makes nobody's lease old who is here.
+            let alive = holder.and_then(|holder| holder.is_alive(me));
+            if !alive.unwrap_or(!old) {
                 self.destination.delete(&item.name)?;
                 continue;
             }

@@ -28,6 +28,12 @@ pub const LEASE_RENEW: Duration = Duration::from_secs(5 * 60);
 /// How long a backup waits for another's pruning.
 pub const LEASE_PATIENCE: Duration = Duration::from_secs(60);
 
+/// How long a restore or a check waits for another's pruning; then it goes on beside it.
+pub const READING_PATIENCE: Duration = Duration::from_secs(10);
+
+/// What a drill's index takes, as a part of the packs' octets: room for it is looked for before.
+pub const DRILL_INDEX_PART: u64 = 8;
+
 /// How long a destination in the network may be silent.
 pub const NETWORK_TIMEOUT: Duration = Duration::from_secs(30);
 

@@ -64,7 +64,7 @@ impl<'a> Hooks<'a> {
     /// An error once it was told to stop.
     pub(crate) fn go_on(&self) -> Result<()> {
         if (self.stop)() {
-            return Err(BackupError::Busy("stopped before it was done".into()));
+            return Err(BackupError::Stopped);
         }
         Ok(())
     }

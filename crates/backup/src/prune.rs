@@ -2,10 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use crate::error::{BackupError, Result};
+use crate::error::Result;
 use crate::keep::Retention;
 use crate::lease::{Lease, Purpose};
-use crate::limits::GENERATION_OCTETS;
 use crate::manifest::{generation_path, objects};
 use crate::pace::Hooks;
 use crate::repository::Repository;
@@ -28,7 +27,7 @@ pub struct PruneReport {
 pub(crate) fn prune(
     repository: &Repository,
     keep: &Retention,
-    protected: Option<&str>,
+    protected: &str,
     hooks: &Hooks<'_>,
 ) -> Result<PruneReport> {
     let destination = &repository.destination;
@@ -41,17 +40,16 @@ pub(crate) fn prune(
     let mut report = PruneReport::default();
     let all = repository.generations()?;
     let mut kept = keep.kept(&all);
-    kept.extend(protected.map(str::to_owned));
+    // By its name: a listing may not show yet what was written just now.
+    let _ = kept.insert(protected.to_owned());
     // What the kept ones need is read before anything goes.
     let mut needed = BTreeSet::new();
-    for (id, _) in all.iter().filter(|(id, _)| kept.contains(id)) {
-        let bytes = destination.get(&generation_path(id), GENERATION_OCTETS)?;
-        let bytes = bytes.ok_or_else(|| BackupError::NotThere(format!("generation {id} went")))?;
-        needed.extend(objects(id, &bytes)?);
+    for id in &kept {
+        needed.extend(objects(id, &repository.generation_bytes(id)?)?);
     }
-    for (id, _) in all.iter().filter(|(id, _)| !kept.contains(id)) {
+    for one in all.iter().filter(|one| !kept.contains(&one.id)) {
         hooks.go_on()?;
-        destination.delete(&generation_path(id))?;
+        destination.delete(&generation_path(&one.id))?;
         report.generations += 1;
     }
     destination.sync()?;

@@ -37,12 +37,14 @@ struct Description {
 }
 
 /// A generation, as it is listed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Generation {
+    /// Its place among the others: each comes after all that were there before it.
+    pub order: u64,
+    /// When it was begun, in milliseconds since 1970, by a clock that may have been wrong.
+    pub at_ms: u64,
     /// Its name.
     pub id: String,
-    /// When it was begun, in milliseconds since 1970.
-    pub at_ms: u64,
 }
 
 /// A destination, open.
@@ -62,22 +64,32 @@ pub(crate) fn random_hex() -> String {
     format!("{:016x}", u64::from_be_bytes(bytes))
 }
 
-/// A generation's name, which sorts by time.
-pub(crate) fn generation_id(at_ms: u64) -> String {
+/// A generation's name. They sort by their order, not by the clock, which may be set back.
+pub(crate) fn generation_id(order: u64, at_ms: u64) -> String {
     let at = Timestamp::from_millisecond(at_ms as i64).unwrap_or(Timestamp::MAX);
     let at = at.to_zoned(TimeZone::UTC);
     format!(
-        "{}-{}",
+        "{order:08}-{}-{}",
         at.strftime("%Y%m%dT%H%M%S.%3fZ"),
         &random_hex()[..8]
     )
 }
 
-fn time_of(id: &str) -> Option<u64> {
-    let text = id.split_once('-')?.0;
+/// The order in a generation's name.
+pub(crate) fn order_of(id: &str) -> Option<u64> {
+    id.split('-').next()?.parse().ok()
+}
+
+/// What a generation's name tells; `None` for another file's.
+fn named(id: &str) -> Option<Generation> {
+    let text = id.split('-').nth(1)?;
     let at = jiff::civil::DateTime::strptime("%Y%m%dT%H%M%S%.fZ", text).ok()?;
     let at = at.to_zoned(TimeZone::UTC).ok()?.timestamp();
-    u64::try_from(at.as_millisecond()).ok()
+    Some(Generation {
+        order: order_of(id)?,
+        at_ms: u64::try_from(at.as_millisecond()).ok()?,
+        id: id.to_owned(),
+    })
 }
 
 /// Whose key opens and whose seals what is there.
@@ -151,15 +163,24 @@ impl Repository {
                 "there is no backup at {place}: is the disk mounted, the name right?"
             )));
         };
-        let (sealer, opener) = keys(&*destination, &target.key, &description.encryption, false)?;
-        Ok(Self {
+        let keys = keys(&*destination, &target.key, &description.encryption, false)?;
+        Ok(Self::new(place, destination, description, keys))
+    }
+
+    fn new(
+        place: String,
+        destination: Arc<dyn Destination>,
+        description: Description,
+        (sealer, opener): (Sealer, Opener),
+    ) -> Self {
+        Self {
             place,
             id: description.id,
             encryption: description.encryption,
             destination,
             sealer,
             opener,
-        })
+        }
     }
 
     /// Opens a destination to write to it, and makes it if it is not there, unless `known` says that
@@ -199,8 +220,8 @@ impl Repository {
             },
         };
         let key = &target.key;
-        let (sealer, opener) = keys(&*destination, key, &description.encryption, made_now)?;
-        if matches!((&sealer, &opener), (Sealer::Plain, Opener::Closed)) {
+        let keys = keys(&*destination, key, &description.encryption, made_now)?;
+        if matches!(keys, (Sealer::Plain, Opener::Closed)) {
             return Err(BackupError::Key(format!(
                 "{place} is encrypted with {}: give --recipient, or the passphrase",
                 description.encryption
@@ -213,23 +234,15 @@ impl Repository {
             destination.sync()?;
         }
         drop(alone);
-        Ok(Self {
-            place,
-            id: description.id,
-            encryption: description.encryption,
-            destination,
-            sealer,
-            opener,
-        })
+        Ok(Self::new(place, destination, description, keys))
     }
 
-    /// All generations, oldest first, with their times in milliseconds since 1970.
-    pub(crate) fn generations(&self) -> Result<Vec<(String, u64)>> {
+    /// All generations, oldest first.
+    pub(crate) fn generations(&self) -> Result<Vec<Generation>> {
         let items = self.destination.list("generations/")?;
-        let named = items.iter().filter_map(|item| {
-            let id = item.name.strip_prefix("generations/")?;
-            Some((id.to_owned(), time_of(id)?))
-        });
+        let named = items
+            .iter()
+            .filter_map(|item| named(item.name.strip_prefix("generations/")?));
         let mut all: Vec<_> = named.collect();
         if all.len() > GENERATIONS {
             return Err(BackupError::Usage(format!(
@@ -241,18 +254,18 @@ impl Repository {
         Ok(all)
     }
 
-    /// The newest generation that is not younger than `at_ms`.
+    /// The last generation that was begun by `at_ms`.
     pub(crate) fn newest(&self, at_ms: Option<u64>) -> Result<String> {
         let all = self.generations()?;
         let until = at_ms.unwrap_or(u64::MAX);
-        let found = all.iter().rev().find(|(_, at)| *at <= until);
-        found.map(|(id, _)| id.clone()).ok_or_else(|| {
+        let found = all.iter().rev().find(|one| one.at_ms <= until);
+        found.map(|one| one.id.clone()).ok_or_else(|| {
             BackupError::NotThere(if all.is_empty() {
                 format!("there is no generation at {} yet", self.place)
             } else {
                 format!(
                     "the oldest generation at {} is younger: {}",
-                    self.place, all[0].0
+                    self.place, all[0].id
                 )
             })
         })
@@ -327,9 +340,7 @@ fn describe(destination: &dyn Destination) -> Result<Option<Description>> {
 /// # Errors
 /// [`BackupError::NotThere`] when there is no backup.
 pub fn generations(target: &Target) -> Result<Vec<Generation>> {
-    let all = Repository::open(target)?.generations()?;
-    let list = all.into_iter();
-    Ok(list.map(|(id, at_ms)| Generation { id, at_ms }).collect())
+    Repository::open(target)?.generations()
 }
 
 #[cfg(test)]
@@ -337,10 +348,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_generations_name_tells_its_time() {
-        let id = generation_id(1_795_392_061_234);
-        assert!(id.starts_with("20261123T000101.234Z-"), "{id}");
-        assert_eq!(time_of(&id), Some(1_795_392_061_234));
-        assert_eq!(time_of("x"), None);
+    fn a_generations_name_tells_its_place_and_its_time() {
+        let id = generation_id(7, 1_795_392_061_234);
+        assert!(id.starts_with("00000007-20261123T000101.234Z-"), "{id}");
+        let told = named(&id).unwrap();
+        assert_eq!((told.order, told.at_ms), (7, 1_795_392_061_234));
+        assert_eq!(named("x"), None);
+        // By its place, not by the clock nor by its letters.
+        let later = named(&generation_id(100_000_000, 5)).unwrap();
+        assert!(told < later);
     }
 }

@@ -7,6 +7,7 @@ use restante_store::MailStore;
 use restante_store::embedded::{EmbeddedStore, Options, lock_folder, salvage};
 
 use crate::error::{BackupError, Result};
+use crate::lease::Lease;
 use crate::merge::{Merged, merge};
 use crate::pace::Hooks;
 use crate::repository::{Repository, Target};
@@ -57,6 +58,7 @@ pub fn restore(
     hooks: &Hooks<'_>,
 ) -> Result<RestoreReport> {
     let repository = Repository::open(target)?;
+    let _lease = Lease::reading(&repository.destination);
     let id = repository.newest(options.at_ms)?;
     let manifest = repository.manifest(&id)?;
     let mut report = RestoreReport {

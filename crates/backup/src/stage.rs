@@ -28,6 +28,8 @@ const PACKS_AT_ONCE: usize = 8;
 pub(crate) struct Damage {
     /// What is damaged at the destination, one line each.
     pub(crate) objects: Vec<String>,
+    /// Their names.
+    pub(crate) bad: BTreeSet<String>,
     /// What that means for messages, one line each.
     pub(crate) messages: Vec<String>,
     /// Files with damage, which have not their names yet: a name says that a file was checked.
@@ -121,6 +123,8 @@ pub(crate) fn fetch(
         let bad = write_file(repository, &manifest.state, &path, hooks)?;
         if !bad.is_empty() {
             damage.unnamed.push((unfinished(&path), path.clone()));
+            let names = bad.iter().map(|at| manifest.state[*at].object.clone());
+            damage.bad.extend(names);
             damage.objects.extend(bad.iter().map(|at| {
                 format!(
                     "state.db (users, accounts): object {}",
@@ -162,6 +166,7 @@ fn fetch_group(
                 "pack {:06}, octets {start} to {to}: object {}",
                 pack.number, piece.object
             ));
+            let _ = damage.bad.insert(piece.object.clone());
             let _ = ranges.insert((start, to));
         }
         if !ranges.is_empty() {

@@ -200,6 +200,27 @@ impl State {
             .map_err(sql(FAILED))
     }
 
+    /// Whether a backup ever went well to a repository, wherever it was then.
+    pub(crate) fn has_backed_up(&self, repository: &str) -> Result<bool> {
+        self.connection()
+            .prepare("SELECT 1 FROM backup_place WHERE repository = ? AND generation IS NOT NULL")
+            .and_then(|mut ask| ask.exists([repository]))
+            .map_err(sql(FAILED))
+    }
+
+    /// The last generation at a place that went well.
+    pub(crate) fn generation(&self, place: &str) -> Result<Option<String>> {
+        self.connection()
+            .query_row(
+                "SELECT generation FROM backup_place WHERE place = ?",
+                [place],
+                |row| row.get(0),
+            )
+            .optional()
+            .map(Option::flatten)
+            .map_err(sql(FAILED))
+    }
+
     /// Forgets a place, so that it may be begun anew.
     pub(crate) fn forget(&self, place: &str) -> Result<()> {
         for table in [

@@ -119,7 +119,7 @@ impl From<BackupError> for Failure {
             BackupError::Damage(_) => Self::Data(what),
             BackupError::NotThere(_) => Self::NotThere(what),
             BackupError::Unavailable(_) => Self::Unavailable(what),
-            BackupError::Busy(_) => Self::Temporary(what),
+            BackupError::Busy(_) | BackupError::Stopped => Self::Temporary(what),
             BackupError::Key(_) => Self::Permission(what),
             BackupError::Store(error) => error.into(),
             _ => Self::Io(what),

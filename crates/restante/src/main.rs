@@ -1,6 +1,7 @@
 //! `restante`: keeps your mail and hands it to every device by POP3.
 
 mod accounts;
+mod backups;
 mod cli;
 mod commands;
 mod config;

@@ -4,19 +4,23 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use restante_access::http::{Hosts, Http, Options};
-use restante_access::reader::{AccountStatus, Backstage, Options as ReaderOptions, Reader};
+use restante_access::reader::{
+    AccountStatus, Backstage, BackupTimes, Options as ReaderOptions, Reader,
+};
 use restante_archive::Archive;
+use restante_backup::PlaceStatus;
 use restante_directory::Directory;
 use restante_intake::fetch::{Progress, RunOptions, State, Summary, World};
 use restante_net::Tls;
 use restante_store::MailStore;
 use tracing::warn;
 
+use crate::backups::SharedBackup;
 use crate::commands::status::is_silent;
 use crate::config::account::{SecretFrom, Target};
-use crate::config::{Account, Config};
+use crate::config::{Account, Backup, Config};
 use crate::failure::Failure;
-use crate::{accounts, units};
+use crate::{accounts, backups, units};
 
 /// Makes the reader of a data folder. Accounts are those that `config` has now.
 pub(crate) fn reader(
@@ -24,14 +28,14 @@ pub(crate) fn reader(
     archive: Arc<Archive>,
     store: &Arc<dyn MailStore>,
     directory: &Arc<Directory>,
+    told: SharedBackup,
 ) -> Result<Arc<Reader>, Failure> {
     let state = Arc::new(State::open(&config.data().join("state.db"))?);
     let stage = Stage {
         accounts: config.accounts().to_vec(),
         data: config.data().to_owned(),
         stale_after_ms: config.stale_after_ms(),
-        backup_to: config.backup().to.clone(),
-        backup_stale_after_ms: config.backup().stale_after_ms,
+        told,
         world: World::new(Some(Arc::clone(store)), Arc::clone(&state)),
         state,
         running: Arc::default(),
@@ -67,8 +71,7 @@ struct Stage {
     data: std::path::PathBuf,
     stale_after_ms: u64,
     /// Where backups go, if the configuration says so, and how old the last may be.
-    backup_to: Option<String>,
-    backup_stale_after_ms: u64,
+    told: SharedBackup,
     world: World,
     state: Arc<State>,
     /// What fetches that the reader has started have done so far, by account.
@@ -81,6 +84,25 @@ impl Stage {
         self.accounts
             .iter()
             .filter(move |account| matches!(&account.target, Target::Mailbox(into) if into == user))
+    }
+}
+
+impl Stage {
+    fn told(&self) -> Backup {
+        let told = self.told.read().unwrap_or_else(PoisonError::into_inner);
+        told.clone()
+    }
+
+    /// What is known of destinations.
+    fn places(&self) -> Vec<PlaceStatus> {
+        let read = || match restante_backup::State::look(&self.data)? {
+            Some(state) => state.places(),
+            None => Ok(Vec::new()),
+        };
+        read().unwrap_or_else(|error| {
+            warn!(%error, "what is known of backups cannot be read");
+            Vec::new()
+        })
     }
 }
 
@@ -172,36 +194,23 @@ impl Backstage for Stage {
             })
         });
         let mut warnings: Vec<String> = silent.collect();
-        if self.backup_to.is_some() {
-            match self.backup_ms() {
-                None => warnings.push("There is no backup yet.".to_owned()),
-                Some(at) if now.saturating_sub(at) > self.backup_stale_after_ms => {
-                    let at = units::show_time(at);
-                    warnings.push(format!("The last good backup is too old: it is of {at}."));
-                }
-                Some(_) => {}
-            }
-        }
+        let told = self.told();
+        let known = self.places();
+        let known = known.iter().find(|at| told.to.as_ref() == Some(&at.place));
+        warnings.extend(backups::wrong(&told, known, now));
         warnings
     }
 
-    fn backup_ms(&self) -> Option<u64> {
-        let places = match restante_backup::State::look(&self.data) {
-            Ok(Some(state)) => state.places(),
-            Ok(None) => return None,
-            Err(error) => Err(error),
+    fn backups(&self) -> BackupTimes {
+        let told = self.told();
+        let known = self.places();
+        let counts = |at: &&PlaceStatus| told.to.as_ref().is_none_or(|to| *to == at.place);
+        let newest = |time: fn(&PlaceStatus) -> Option<u64>| {
+            known.iter().filter(counts).filter_map(time).max()
         };
-        let places = places.unwrap_or_else(|error| {
-            warn!(%error, "what is known of backups cannot be read");
-            Vec::new()
-        });
-        let kept = |place: &&restante_backup::PlaceStatus| {
-            self.backup_to.as_ref().is_none_or(|to| *to == place.place)
-        };
-        places
-            .iter()
-            .filter(kept)
-            .filter_map(|place| place.backup_ms)
-            .max()
+        BackupTimes {
+            good_ms: newest(|at| at.backup_ms),
+            drill_ms: newest(|at| at.drill_ms),
+        }
     }
 }

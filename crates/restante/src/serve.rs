@@ -8,7 +8,7 @@ mod reading;
 mod setup;
 
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use restante_access::pop3::{Options as Pop3Options, Pop3};
@@ -20,6 +20,8 @@ use restante_store::embedded::EmbeddedStore;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 use tracing::{error, info, warn};
+
+use backing::Backing;
 
 use crate::commands::{open_directory, open_store};
 use crate::config::Config;
@@ -122,8 +124,9 @@ async fn serve(config: &Config, connections: usize) -> Result<ExitCode, Failure>
     }
     listeners.limits.connections = connections.min(reading::CONNECTIONS);
     let shared: Arc<dyn MailStore> = store.clone();
-    let archive =
-        reading::start(&mut listeners, config, &shared, &directory, &certificates).await?;
+    let backups_told = Arc::new(RwLock::new(config.backup().clone()));
+    let readers = (&shared, &directory, &backups_told);
+    let archive = reading::start(&mut listeners, config, readers, &certificates).await?;
     greet(config, &listeners, &certificates, first.is_some())?;
     if let Err(error) = directory.users() {
         warn!(%error, "users cannot be read; nobody can log in until they can");
@@ -140,7 +143,7 @@ async fn serve(config: &Config, connections: usize) -> Result<ExitCode, Failure>
         std::future::ready(Next::In(REPORTS))
     });
     let mut backups = Jobs::new();
-    let backing = backing::start(config, &store, &mut backups)?;
+    let backing = Backing::start(config, &store, backups_told, &mut backups)?;
     let mail: Arc<dyn MailStore> = store.clone();
     following::start(config, &mail, archive, &mut jobs);
     let tended = (Arc::clone(&policies), mail);
@@ -155,7 +158,15 @@ async fn serve(config: &Config, connections: usize) -> Result<ExitCode, Failure>
     fetching::start(config, &store, &mut fetches)?;
     while matches!(signals.next().await, Asked::Reload) {
         reload(&certificates, &directory);
-        fetches = fetch_anew(config, &store, &policies, fetches).await;
+        match config.read_again() {
+            Ok(read) => {
+                backing.read_again(&read);
+                fetches = fetch_anew(&read, &store, &policies, fetches).await;
+            }
+            Err(error) => {
+                error!(%error, "cannot read the configuration again; the old one stays");
+            }
+        }
     }
     info!("stopping: sessions may finish what they do");
     drainer.start();
@@ -172,25 +183,18 @@ async fn serve(config: &Config, connections: usize) -> Result<ExitCode, Failure>
     Ok(ExitCode::SUCCESS)
 }
 
-/// Reads accounts and mailboxes again; a file with mistakes changes nothing.
+/// Takes accounts and mailboxes as they were read again.
 async fn fetch_anew(
-    config: &Config,
+    read: &Config,
     store: &Arc<EmbeddedStore>,
     policies: &Policies,
     fetches: Jobs,
 ) -> Jobs {
-    let read = match config.read_again() {
-        Ok(read) => read,
-        Err(error) => {
-            error!(%error, "cannot read the accounts again; the old ones stay");
-            return fetches;
-        }
-    };
-    policies.replace(&read);
+    policies.replace(read);
     policies.tend(&**store).await;
     fetches.finish(fetching::GRACE).await;
     let mut fetches = Jobs::new();
-    match fetching::start(&read, store, &mut fetches) {
+    match fetching::start(read, store, &mut fetches) {
         Ok(()) => info!(accounts = read.accounts().len(), "accounts are read again"),
         Err(error) => error!(%error, "cannot fetch on schedule"),
     }

@@ -154,6 +154,16 @@ pub(crate) fn show_time(unix_ms: u64) -> String {
         .to_string()
 }
 
+/// How long ago: `3 days ago`, in the largest unit of which there are two or more.
+pub(crate) fn ago(then_ms: u64, now_ms: u64) -> String {
+    let seconds = now_ms.saturating_sub(then_ms) / 1000;
+    let units = [(86_400, "day"), (3_600, "hour"), (60, "minute")];
+    let unit = units.iter().find(|(each, _)| seconds >= 2 * each);
+    unit.map_or("just now".to_owned(), |(each, unit)| {
+        format!("{} ago", count(seconds / each, unit))
+    })
+}
+
 /// Milliseconds since 1970 for scripts: RFC 3339 in UTC.
 pub(crate) fn json_time(unix_ms: u64) -> String {
     timestamp(unix_ms).to_string()
@@ -197,6 +207,20 @@ mod tests {
             let shown = show_remote_id(id);
             assert!(shown.is_ascii() && !shown.contains(' '), "{shown}");
             assert!(remote_ids(&shown).contains(&id.to_vec()), "{shown}");
+        }
+    }
+
+    #[test]
+    fn an_age_is_in_one_unit() {
+        for (seconds, shown) in [
+            (0, "just now"),
+            (119, "just now"),
+            (120, "2 minutes ago"),
+            (7_199, "119 minutes ago"),
+            (90_000, "25 hours ago"),
+            (172_800, "2 days ago"),
+        ] {
+            assert_eq!(ago(0, seconds * 1000), shown);
         }
     }
 

@@ -20,7 +20,8 @@ pub(super) fn run(binary: &Path, quick: bool, cases: &mut Cases) {
     cases.case(&name, || archive(binary, turns));
 }
 
-fn files(folder: &Path, found: &mut Vec<PathBuf>) -> Fallible<()> {
+/// All files below a folder.
+pub(super) fn files(folder: &Path, found: &mut Vec<PathBuf>) -> Fallible<()> {
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
         if path.is_dir() {

@@ -54,6 +54,7 @@ struct OverviewPage {
     size: String,
     unread: String,
     backup: Option<String>,
+    drill: Option<String>,
     indexed: Option<String>,
     bars: Vec<Bar>,
     most: String,
@@ -70,12 +71,14 @@ pub(super) async fn page(
         let overview = reader.archive.overview(&signed.scope)?;
         let progress = reader.archive.progress()?;
         let lagging = progress.indexed < progress.total;
+        let backups = reader.backstage.backups();
         let page = OverviewPage {
             frame: Frame::new(&reader, &signed, "Overview", "overview")?,
             count: show::count(overview.count),
             size: show::size(overview.octets),
             unread: show::count(overview.unread),
-            backup: reader.backstage.backup_ms().map(show::long_ms),
+            backup: backups.good_ms.map(show::long_ms),
+            drill: backups.drill_ms.map(show::long_ms),
             indexed: lagging.then(|| {
                 format!(
                     "{} of {}",

@@ -40,9 +40,28 @@ impl Folder {
         BackupError::Io(format!("{what} in {at}: {error}"))
     }
 
+    /// What a disk cannot read any more is damage like any other: it is named, and the rest goes on.
+    fn unread(&self, name: &str, error: &io::Error) -> BackupError {
+        if error.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error()) {
+            return BackupError::Damage(format!("{name} cannot be read: {error}"));
+        }
+        self.failed(&format!("cannot read {name}"), error)
+    }
+
+    /// Notes a folder with a new name in it, and those above: who made them may have ended before they
+    /// were synced.
     fn note(&self, folder: &Path) {
         let mut dirty = self.dirty.lock().unwrap_or_else(PoisonError::into_inner);
-        let _ = dirty.insert(folder.to_owned());
+        let above = folder.ancestors();
+        dirty.extend(
+            above
+                .take_while(|at| at.starts_with(&self.root))
+                .map(Path::to_owned),
+        );
+        // The root's own name, where it was made just now.
+        if !folder.starts_with(&self.root) {
+            let _ = dirty.insert(folder.to_owned());
+        }
     }
 
     /// Makes a folder and notes those whose names are new.
@@ -127,6 +146,12 @@ impl Destination for Folder {
             .map_err(|e| self.failed(&format!("cannot write {name}"), &e))
     }
 
+    fn keep(&self, name: &str) -> Result<()> {
+        let path = self.root.join(name);
+        self.note(path.parent().unwrap_or(&self.root));
+        Ok(())
+    }
+
     fn sync(&self) -> Result<()> {
         let mut dirty = self.dirty.lock().unwrap_or_else(PoisonError::into_inner);
         for folder in &*dirty {
@@ -142,13 +167,13 @@ impl Destination for Folder {
         let file = match File::open(self.root.join(name)) {
             Ok(file) => file,
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(e) => return Err(self.failed(&format!("cannot read {name}"), &e)),
+            Err(e) => return Err(self.unread(name, &e)),
         };
         let octets = file.metadata().map_or(0, |data| data.len());
         let mut bytes = Vec::with_capacity(octets.min(most) as usize + 1);
         file.take(most + 1)
             .read_to_end(&mut bytes)
-            .map_err(|e| self.failed(&format!("cannot read {name}"), &e))?;
+            .map_err(|e| self.unread(name, &e))?;
         if bytes.len() as u64 > most {
             return Err(BackupError::Damage(format!("{name} is too large")));
         }

@@ -121,6 +121,10 @@ impl Destination for S3 {
             .map_err(|e| self.failed(&format!("cannot write {name}"), &e))
     }
 
+    fn keep(&self, _name: &str) -> Result<()> {
+        Ok(())
+    }
+
     fn sync(&self) -> Result<()> {
         // A PUT that was answered is durable.
         Ok(())

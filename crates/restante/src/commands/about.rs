@@ -204,15 +204,18 @@ fn show_backup(backup: &crate::config::Backup) -> serde_json::Value {
     };
     if let Some(to) = &backup.to {
         say("to", json!(to));
-        let every = backup.every.map(|every| every.as_millis() as u64);
-        say(
-            "every",
-            json!(every.map_or("never".to_owned(), units::exact_duration)),
-        );
+        for (key, every) in [("every", backup.every), ("drill", backup.drill)] {
+            let every = every.map(|every| every.as_millis() as u64);
+            let every = every.map_or("never".to_owned(), units::exact_duration);
+            say(key, json!(every));
+        }
         say(
             "stale_after",
             json!(units::exact_duration(backup.stale_after_ms)),
         );
+    }
+    if let Some(scratch) = &backup.scratch {
+        say("scratch", json!(scratch));
     }
     if let Some(keep) = &backup.keep {
         say("keep", json!(keep.to_string()));

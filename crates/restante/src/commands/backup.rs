@@ -1,13 +1,12 @@
 //! `restante backup`, `restore` and `verify`.
 
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use restante_backup::{self as engine, Hooks, Key, RestoreOptions, Target};
 use serde_json::json;
 
-use super::bar::Bar;
+use super::bar::Watch;
 use super::{open_existing_store, store_options};
 use crate::cli::{Backup, KeyFrom, Restore, Verify};
 use crate::config::Config;
@@ -190,9 +189,9 @@ pub(crate) fn verify(asked: &Verify, config: &Config, out: &Output) -> Result<Ex
     }
     if asked.drill {
         let target = target(asked.at.as_deref(), &asked.key, config)?;
-        let scratch = asked.scratch.clone().unwrap_or_else(|| data.join("backup"));
+        let scratch = scratch(config, asked.scratch.as_deref());
         let report = watched(out, asked.limit, "compared", |hooks| {
-            engine::drill(&store, data, &target, &scratch, hooks)
+            engine::drill(&store, data, &target, &scratch, config.min_free(), hooks)
         })?;
         out.line(
             &json!({
@@ -237,23 +236,22 @@ fn tell_damage(damage: &[String]) {
 fn watched<T>(
     out: &Output,
     limit: Option<u64>,
-    what: &str,
+    what: &'static str,
     work: impl FnOnce(&Hooks<'_>) -> engine::Result<T>,
 ) -> Result<T, Failure> {
-    let bar = Mutex::new(Bar::new(out));
-    let done = AtomicU64::new(0);
-    let told = |octets: u64| {
-        let sum = done.fetch_add(octets, Ordering::Relaxed) + octets;
-        if let Ok(mut bar) = bar.try_lock() {
-            bar.set(&format!("{} {what}", units::show_octets(sum)));
-        }
-    };
+    let watch = Watch::new(out, what);
+    let told = |octets: u64| watch.add(octets);
     let never = || false;
     let came = work(&Hooks::new(&told, &never, limit));
-    if let Ok(bar) = bar.lock() {
-        bar.clear();
-    }
+    watch.clear();
     came.map_err(Failure::from)
+}
+
+/// Where drills restore to.
+pub(crate) fn scratch(config: &Config, asked: Option<&Path>) -> PathBuf {
+    let configured = config.backup().scratch.as_deref();
+    let place = asked.or(configured).map(Path::to_owned);
+    place.unwrap_or_else(|| config.data().join("backup"))
 }
 
 /// The destination and its key: what is configured for the same place counts unless another key is

@@ -3,7 +3,7 @@
 use std::io::Write as _;
 use std::ops::ControlFlow;
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use restante_archive::Archive;
@@ -43,7 +43,8 @@ async fn read(
     directory: &Arc<Directory>,
     archive: Arc<Archive>,
 ) -> Result<ExitCode, Failure> {
-    let reader = reading::reader(config, Arc::clone(&archive), store, directory)?;
+    let told = Arc::new(RwLock::new(config.backup().clone()));
+    let reader = reading::reader(config, Arc::clone(&archive), store, directory, told)?;
     let listener = listen(config).await?;
     let place = format!("http://{}", listener.local_address());
     let address = match only_reader(&**store, directory)? {

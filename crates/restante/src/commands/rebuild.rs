@@ -4,10 +4,11 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use restante_store::MailStore;
-use restante_store::embedded::{EmbeddedStore, Options, salvage};
+use restante_store::embedded::{EmbeddedStore, Options, Progress, Salvaged, salvage};
 use serde_json::json;
 
 use super::archive::Opened;
+use super::bar::Watch;
 use super::{require_mail, store_options, wait};
 use crate::config::Config;
 use crate::failure::Failure;
@@ -23,17 +24,21 @@ pub(crate) fn run(
     out: &Output,
 ) -> Result<ExitCode, Failure> {
     require_mail(config)?;
+    let watch = Arc::new(Watch::new(out, "read"));
+    let told = Arc::clone(&watch);
     let options = Options {
         accept_missing,
         rebuild: true,
+        progress: Progress::new(move |octets| told.add(octets)),
         ..store_options(config, false)
     };
-    let (store, salvaged) = if salvaging {
-        salvage(config.data(), options)?
+    let opened = if salvaging {
+        salvage(config.data(), options)
     } else {
-        let store = EmbeddedStore::open(config.data(), options)?;
-        (store, restante_store::embedded::Salvaged::default())
+        EmbeddedStore::open(config.data(), options).map(|store| (store, Salvaged::default()))
     };
+    watch.clear();
+    let (store, salvaged) = opened?;
     let store = Arc::new(store);
     let messages: u64 = wait(store.mailboxes())?
         .iter()

@@ -16,6 +16,10 @@ pub(crate) struct Backup {
     pub(crate) to: Option<String>,
     /// How often; `None`: only when asked.
     pub(crate) every: Option<Duration>,
+    /// How often the newest is restored and compared; `None`: only when asked.
+    pub(crate) drill: Option<Duration>,
+    /// Where drills restore to; `None`: the data folder.
+    pub(crate) scratch: Option<PathBuf>,
     /// Which generations stay; `None`: all.
     pub(crate) keep: Option<Retention>,
     /// age recipients.
@@ -33,6 +37,8 @@ impl Default for Backup {
         Self {
             to: None,
             every: Some(Duration::from_millis(units::DAY_MS)),
+            drill: Some(Duration::from_millis(30 * units::DAY_MS)),
+            scratch: None,
             keep: None,
             recipients: Vec::new(),
             identity_file: None,
@@ -51,17 +57,13 @@ pub(super) fn read(mut section: Section<'_, '_, '_>) -> Backup {
         let good = text.starts_with('/') || text.starts_with("s3://") && text.len() > 5;
         good.then(|| text.trim_end_matches('/').to_owned())
     });
-    let right = "\"1 day\", or \"never\": only when asked";
-    let every = section.take("every", right, |value| match value.as_str()? {
-        "never" => Some(None),
-        text => {
-            let ms = units::duration_ms(text).filter(|ms| *ms >= 60_000)?;
-            Some(Some(Duration::from_millis(ms)))
-        }
-    });
-    if let Some(every) = every {
+    if let Some(every) = interval(&mut section, "every", "1 day") {
         backup.every = every;
     }
+    if let Some(drill) = interval(&mut section, "drill", "30 days") {
+        backup.drill = drill;
+    }
+    backup.scratch = section.path("scratch");
     let right = "\"7 daily, 4 weekly, 12 monthly\"";
     backup.keep = section.take("keep", right, |value| value.as_str()?.parse().ok());
     let right = "[\"age1…\"]: an array of age recipients";
@@ -94,4 +96,20 @@ pub(super) fn read(mut section: Section<'_, '_, '_>) -> Backup {
     }
     section.finish();
     backup
+}
+
+/// How often: some time, or `never`, which is `None` in it.
+fn interval(
+    section: &mut Section<'_, '_, '_>,
+    key: &'static str,
+    example: &str,
+) -> Option<Option<Duration>> {
+    let right = format!("\"{example}\", or \"never\": only when asked");
+    section.take(key, &right, |value| match value.as_str()? {
+        "never" => Some(None),
+        text => {
+            let ms = units::duration_ms(text).filter(|ms| *ms >= 60_000)?;
+            Some(Some(Duration::from_millis(ms)))
+        }
+    })
 }

@@ -8,6 +8,7 @@ use restante_net::{Certificates, Tls};
 use restante_store::MailStore;
 
 use super::Listeners;
+use crate::backups::SharedBackup;
 use crate::commands::archive;
 use crate::config::Config;
 use crate::failure::Failure;
@@ -20,8 +21,7 @@ pub(super) const CONNECTIONS: usize = 256;
 pub(super) async fn start(
     listeners: &mut Listeners,
     config: &Config,
-    store: &Arc<dyn MailStore>,
-    directory: &Arc<Directory>,
+    (store, directory, told): (&Arc<dyn MailStore>, &Arc<Directory>, &SharedBackup),
     certificates: &Arc<Certificates>,
 ) -> Result<Option<Arc<Archive>>, Failure> {
     let reading = config.reading();
@@ -29,7 +29,8 @@ pub(super) async fn start(
         return Ok(None);
     }
     let archive = Arc::new(archive::open(config, Arc::clone(store))?);
-    let reader = reader(config, Arc::clone(&archive), store, directory)?;
+    let told = Arc::clone(told);
+    let reader = reader(config, Arc::clone(&archive), store, directory, told)?;
     listeners
         .start("reader", &reading.listen, http(config, &reader, None))
         .await?;

@@ -1,14 +1,15 @@
 //! How old the last good backup and the last drill are.
 
-use restante_backup::State;
+use restante_backup::{PlaceStatus, State};
 use serde_json::json;
 
+use crate::backups::{drills, wrong};
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::units;
 
-/// Tells of each destination; whether the configured one is stale.
+/// Tells of each destination; whether something is wrong with those that the configuration wants.
 pub(super) fn run(config: &Config, out: &Output) -> Result<bool, Failure> {
     let known = match State::look(config.data())? {
         Some(state) => state.places()?,
@@ -16,67 +17,81 @@ pub(super) fn run(config: &Config, out: &Output) -> Result<bool, Failure> {
     };
     let now = units::now_ms();
     let told = config.backup();
-    let mut stale = told.to.is_some();
+    let configured = known.iter().find(|at| told.to.as_ref() == Some(&at.place));
+    let wrong = wrong(told, configured, now);
     if known.is_empty() {
-        let line = if stale {
-            "Attention: there is no backup yet; `restante backup` makes one."
+        let line = if told.to.is_some() {
+            "  no backup: `restante serve` makes them as [backup] says, and `restante backup` makes one now"
         } else {
             "  no backup: `restante backup FOLDER` makes one, and [backup] in the configuration keeps on making them"
         };
-        out.line(&json!({"backup": null, "stale": stale}), line)?;
-        return Ok(stale);
+        let value = json!({"backup": null, "configured": told.to, "wrong": wrong});
+        out.line(&value, line)?;
     }
     for place in &known {
-        let configured = told.to.as_deref() == Some(place.place.as_str());
-        let old = place
-            .backup_ms
-            .is_none_or(|at| now.saturating_sub(at) > told.stale_after_ms);
-        let when = |at: Option<u64>| at.map_or("never".to_owned(), units::show_time);
-        if configured {
-            stale = old;
-        }
-        out.line(
-            &json!({
-                "backup": place.place, "generation": place.generation,
-                "at": place.backup_ms.map(units::json_time), "messages": place.messages,
-                "octets": place.octets, "error": place.backup_error,
-                "verified": place.verify_ms.map(units::json_time),
-                "verify_error": place.verify_error,
-                "drill": place.drill_ms.map(units::json_time), "drill_error": place.drill_error,
-                "stale": configured && old,
-            }),
-            &format!(
-                "  backup {}: last good one {}, {}; all of it checked {}; drill {}",
-                place.place,
-                when(place.backup_ms),
-                units::count(place.messages, "message"),
-                when(place.verify_ms),
-                when(place.drill_ms)
-            ),
-        )?;
-        let errors = [
-            ("backup", &place.backup_error),
-            ("check", &place.verify_error),
-            ("drill", &place.drill_error),
-        ];
-        for (what, error) in errors {
-            if let Some(error) = error {
-                out.people(&format!("    the last {what} failed: {error}"))?;
-                stale |= configured;
-            }
-        }
-        if configured && old {
-            out.people("Attention: the last good backup is too old (backup.stale_after).")?;
+        let here = told.to.as_ref() == Some(&place.place);
+        let wrong = if here { wrong.as_slice() } else { &[] };
+        show(place, here, wrong, now, out)?;
+        if here && place.drill_ms.is_none() && told.drill.is_some() && drills(told).is_none() {
+            out.people(
+                "    no drills: this machine has no key to read them with (backup.identity_file)",
+            )?;
         }
     }
-    if told.to.is_some()
-        && !known
-            .iter()
-            .any(|place| told.to.as_ref() == Some(&place.place))
-    {
-        out.people(
-            "Attention: there is no backup yet where [backup] says; `restante backup` makes one.",
-        )?;
+    if configured.is_none() && !known.is_empty() && !wrong.is_empty() {
+        let value = json!({"backup": null, "configured": told.to, "wrong": wrong});
+        let place = told.to.as_deref().unwrap_or_default();
+        out.line(&value, &format!("  backup {place}: none yet"))?;
     }
-    Ok(stale)
+    for what in &wrong {
+        out.people(&format!("Attention: {what}"))?;
+    }
+    Ok(!wrong.is_empty())
+}
+
+fn show(
+    place: &PlaceStatus,
+    configured: bool,
+    wrong: &[String],
+    now: u64,
+    out: &Output,
+) -> Result<(), Failure> {
+    let when = |at: Option<u64>| {
+        at.map_or("never".to_owned(), |at| {
+            format!("{} ({})", units::show_time(at), units::ago(at, now))
+        })
+    };
+    out.line(
+        &json!({
+            "backup": place.place, "configured": configured, "generation": place.generation,
+            "at": place.backup_ms.map(units::json_time), "messages": place.messages,
+            "octets": place.octets, "error": place.backup_error,
+            "verified": place.verify_ms.map(units::json_time),
+            "verify_error": place.verify_error,
+            "drill": place.drill_ms.map(units::json_time), "drill_error": place.drill_error,
+            "wrong": wrong,
+        }),
+        &format!(
+            "  backup {}: {}\n    last good one {}; all of it checked {}; drill {}",
+            place.place,
+            units::count(place.messages, "message"),
+            when(place.backup_ms),
+            when(place.verify_ms),
+            when(place.drill_ms)
+        ),
+    )?;
+    if configured {
+        return Ok(());
+    }
+    let errors = [
+        ("backup", &place.backup_error),
+        ("check", &place.verify_error),
+        ("drill", &place.drill_error),
+    ];
+    for (what, error) in errors {
+        if let Some(error) = error {
+            out.people(&format!("    the last {what} failed: {error}"))?;
+        }
+    }
+    Ok(())
 }

@@ -1,0 +1,159 @@
+//! What a destination may be besides right: another archive's, half written, behind the clock.
+#![allow(clippy::unwrap_used, reason = "a test may fail")]
+
+mod world;
+
+use restante_backup::{BackupError, Key, State, Target, backup, drill, generations, verify_backup};
+use world::{World, files, messages, opened, with};
+
+/// Two machines with one folder: each would prune the other's generations.
+#[test]
+fn another_archives_backups_are_not_joined() {
+    let (one, other) = (World::new(), World::new());
+    one.deliver("ann", 0..5);
+    other.deliver("bob", 5..10);
+    one.backup(Key::None).unwrap();
+    let target = one.target(Key::None);
+    let keep = "1 last".parse().unwrap();
+    for anew in [false, true] {
+        let joined = with(|h| backup(&other.store, &other.data(), &target, Some(&keep), anew, h));
+        let error = joined.unwrap_err();
+        assert!(matches!(error, BackupError::Usage(_)), "{error}");
+        assert!(error.to_string().contains("another archive"), "{error}");
+    }
+    // To look at it makes it nobody's own.
+    let _ = with(|h| verify_backup(&other.store, &other.data(), &target, h)).unwrap();
+    assert!(with(|h| backup(&other.store, &other.data(), &target, None, false, h)).is_err());
+    assert_eq!(generations(&target).unwrap().len(), 1);
+    one.backup(Key::None).unwrap();
+}
+
+/// What is remembered is lost, or the disk has another name now: the packs tell.
+#[test]
+fn an_archive_knows_its_backups_again_by_its_packs() {
+    let world = World::new();
+    world.deliver("ann", 0..5);
+    world.backup(Key::None).unwrap();
+    std::fs::remove_file(world.data().join("state.db")).unwrap();
+    std::fs::remove_dir_all(world.data().join("backup")).unwrap();
+    world.backup(Key::None).unwrap();
+    let moved = world.home.path().join("moved");
+    std::fs::rename(world.home.path().join("backups"), &moved).unwrap();
+    let target = Target {
+        place: moved.to_str().unwrap().to_owned(),
+        key: Key::None,
+    };
+    with(|h| backup(&world.store, &world.data(), &target, None, false, h)).unwrap();
+    assert_eq!(generations(&target).unwrap().len(), 3);
+}
+
+/// Without the key nobody can tell whose they are; with it once, they are known.
+#[test]
+fn encrypted_backups_that_are_not_remembered_need_their_key_once() {
+    use age::secrecy::ExposeSecret;
+    let world = World::new();
+    world.deliver("ann", 0..5);
+    let identity = age::x25519::Identity::generate();
+    let to = Key::Recipients(vec![identity.to_public().to_string()]);
+    world.backup(to.clone()).unwrap();
+    std::fs::remove_file(world.data().join("state.db")).unwrap();
+    std::fs::remove_dir_all(world.data().join("backup")).unwrap();
+    let refused = world.backup(to.clone()).unwrap_err();
+    assert!(refused.to_string().contains("--identity-file"), "{refused}");
+    let secret = restante_proto::Secret::new(identity.to_string().expose_secret().as_bytes());
+    world.backup(Key::Identities(secret)).unwrap();
+    world.backup(to).unwrap();
+}
+
+/// A backup that was killed leaves objects that no generation speaks for; should one rot, the next
+/// backup said for ever that the destination cannot be trusted.
+#[test]
+fn what_no_generation_speaks_for_is_read_before_it_counts() {
+    let world = World::new();
+    world.deliver("ann", 0..80);
+    world.backup(Key::None).unwrap();
+    std::fs::remove_dir_all(world.home.path().join("backups/generations")).unwrap();
+    std::fs::remove_dir_all(world.data().join("backup")).unwrap();
+    let objects = files(&world.home.path().join("backups/objects"));
+    let rotten = objects
+        .iter()
+        .max_by_key(|path| std::fs::metadata(path).unwrap().len());
+    let rotten = rotten.unwrap();
+    let right = std::fs::read(rotten).unwrap();
+    let mut bytes = right.clone();
+    bytes[1_000] ^= 1;
+    std::fs::write(rotten, bytes).unwrap();
+    let report = world.backup(Key::None).unwrap();
+    assert_eq!(std::fs::read(rotten).unwrap(), right);
+    assert!(report.objects >= 1, "{report:?}");
+    world.restore("r", Key::None).unwrap();
+    let restored = opened(&world.home.path().join("r"));
+    assert_eq!(messages(&restored), messages(&world.store));
+}
+
+/// A listing that does not show the newest yet, or a clock that went back: the next one comes after it.
+#[test]
+fn a_generation_comes_after_the_last_that_is_remembered() {
+    let world = World::new();
+    world.deliver("ann", 0..3);
+    let hidden = world.backup(Key::None).unwrap().generation;
+    let path = |id: &str| world.home.path().join("backups/generations").join(id);
+    let bytes = std::fs::read(path(&hidden)).unwrap();
+    std::fs::remove_file(path(&hidden)).unwrap();
+    let next = world.backup(Key::None).unwrap().generation;
+    std::fs::write(path(&hidden), bytes).unwrap();
+    let listed = generations(&world.target(Key::None)).unwrap();
+    let ids: Vec<_> = listed.into_iter().map(|one| one.id).collect();
+    assert_eq!(ids, [hidden, next]);
+}
+
+/// A check beside the pruning of `serve` took for damage what pruning had removed.
+#[test]
+fn who_looks_at_generations_keeps_them_from_being_pruned() {
+    let world = World::new();
+    let target = world.target(Key::None);
+    let keep = "1 last".parse().unwrap();
+    world.deliver("ann", 0..60);
+    world.backup(Key::None).unwrap();
+    world.deliver("ann", 60..90);
+    let other = World::new();
+    // In the midst of a check, a backup with pruning.
+    let once = std::sync::Once::new();
+    let met = std::sync::Mutex::new(None);
+    let progress = |_| {
+        once.call_once(|| {
+            let done =
+                with(|h| backup(&world.store, &world.data(), &target, Some(&keep), false, h));
+            *met.lock().unwrap() = Some(done.unwrap().pruned.unwrap());
+        });
+    };
+    let hooks = restante_backup::Hooks::new(&progress, &|| false, None);
+    let checked = verify_backup(&other.store, &other.data(), &target, &hooks).unwrap();
+    assert_eq!(checked.damage, [""; 0]);
+    let pruned = met.lock().unwrap().take().unwrap();
+    assert!(pruned.busy && pruned.generations == 0, "{pruned:?}");
+}
+
+/// A drill that was killed leaves its copy of all mail behind.
+#[test]
+fn a_drill_clears_away_what_is_left_of_another_and_looks_for_room() {
+    let world = World::new();
+    world.deliver("ann", 0..10);
+    world.backup(Key::None).unwrap();
+    let scratch = world.home.path().join("scratch");
+    std::fs::create_dir_all(scratch.join("drill-0123456789abcdef/packs")).unwrap();
+    let target = world.target(Key::None);
+    let run =
+        |min_free| with(|h| drill(&world.store, &world.data(), &target, &scratch, min_free, h));
+    assert_eq!(run(0).unwrap().same, 10);
+    assert_eq!(files(&scratch), [scratch.join("drill.lock")]);
+    let error = run(u64::MAX).unwrap_err();
+    assert!(error.to_string().contains("no room"), "{error}");
+    let known = State::look(&world.data())
+        .unwrap()
+        .unwrap()
+        .places()
+        .unwrap();
+    assert!(known[0].drill_ms.is_some());
+    assert!(known[0].drill_error.as_ref().unwrap().contains("no room"));
+}
