@@ -8,10 +8,12 @@ use restante_store::embedded::{EmbeddedStore, Options, lock_folder, salvage};
 
 use crate::error::{BackupError, Result};
 use crate::lease::Lease;
+use crate::manifest::Manifest;
 use crate::merge::{Merged, merge};
 use crate::pace::Hooks;
 use crate::repository::{Repository, Target};
 use crate::stage;
+use crate::state::{Done, State};
 
 /// What to restore, and how.
 #[derive(Debug, Clone, Default)]
@@ -94,7 +96,11 @@ pub fn restore(
         report.state = !manifest.state.is_empty() && !data.join("state.db").exists();
         stage::install(data, &staging)?;
         drop(lock);
-        install_index(data, options, &mut report, damage.objects.is_empty())?;
+        let good = damage.objects.is_empty();
+        install_index(data, options, &mut report, good)?;
+        if report.state && good {
+            remember(data, &repository, &manifest)?;
+        }
         return Ok(report);
     }
     drop(lock);
@@ -108,6 +114,21 @@ pub fn restore(
     report.messages = merged.messages;
     report.restored = merged.missing;
     Ok(report)
+}
+
+/// What came back was taken before its own backup was done, and knows only of the one before. It does not
+/// say what that covers: the next backup does.
+fn remember(data: &Path, repository: &Repository, manifest: &Manifest) -> Result<()> {
+    let state = State::open(data)?;
+    state.meet(&repository.place, &repository.id, &repository.encryption)?;
+    let done = Done {
+        generation: &manifest.id,
+        at_ms: manifest.at_ms,
+        messages: manifest.messages(),
+        octets: manifest.octets(),
+        packs: &[],
+    };
+    state.backed_up(&repository.place, &done)
 }
 
 /// Opens what was put in place, which makes its index; takes out what is damaged.

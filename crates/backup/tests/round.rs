@@ -5,8 +5,8 @@ mod world;
 
 use pollster::block_on as wait;
 use restante_backup::{
-    BackupError, Covered, Key, RestoreOptions, backup, drill, generations, restore, verify_archive,
-    verify_backup,
+    BackupError, Covered, Key, RestoreOptions, State, backup, drill, generations, restore,
+    verify_archive, verify_backup,
 };
 use restante_proto::Secret;
 use restante_store::MailStore;
@@ -24,6 +24,11 @@ fn what_was_backed_up_comes_back_with_its_unique_ids() {
     let report = world.restore("again", Key::None).unwrap();
     assert_eq!(report.messages, 160);
     assert_eq!(report.restored["bob"], 40);
+    // The copy of state.db in it was taken before its own generation was done.
+    let state = State::look(&world.home.path().join("again")).unwrap();
+    let known = state.unwrap().places().unwrap();
+    assert_eq!(known[0].generation.as_ref(), Some(&first.generation));
+    assert_eq!(known[0].messages, 160);
     let restored = opened(&world.home.path().join("again"));
     assert_eq!(messages(&restored), messages(&world.store));
     let target = world.target(Key::None);

@@ -112,7 +112,7 @@ pub(crate) fn restore(asked: &Restore, config: &Config, out: &Output) -> Result<
             "damage": report.damage, "dry_run": asked.dry_run,
         }),
         &format!(
-            "Of {} in the backup of {} {restored} {verb}{}.",
+            "{restored} of {} in the backup of {} {verb}{}.",
             units::count(report.messages, "message"),
             units::show_time(report.at_ms),
             if report.state {

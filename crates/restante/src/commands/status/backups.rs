@@ -72,14 +72,17 @@ fn show(
             "wrong": wrong,
         }),
         &format!(
-            "  backup {}: {}\n    last good one {}; all of it checked {}; drill {}",
+            "  backup {}: {}",
             place.place,
-            units::count(place.messages, "message"),
-            when(place.backup_ms),
-            when(place.verify_ms),
-            when(place.drill_ms)
+            units::count(place.messages, "message")
         ),
     )?;
+    out.people(&format!(
+        "    last good one {}; all of it checked {}; drill {}",
+        when(place.backup_ms),
+        when(place.verify_ms),
+        when(place.drill_ms)
+    ))?;
     if configured {
         return Ok(());
     }
