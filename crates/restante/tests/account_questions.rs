@@ -20,7 +20,7 @@ use world::World;
 
 /// Waits for each question, then types the answer; prints all that was shown, and ends as the program does.
 const PERSON: &str = r#"
-import os, pty, select, sys, time
+import os, pty, select, sys, termios, time
 answers = [line.split("\t") for line in sys.argv[1].split("\n") if line]
 pid, terminal = pty.fork()
 if pid == 0:
@@ -41,6 +41,11 @@ for question, answer in answers:
         if not more():
             sys.exit("never asked %r: %s" % (question, shown.decode(errors="replace")))
     seen = seen.split(question.encode(), 1)[1]
+    # Who types a password looks first whether it will be shown: the question comes before the echo goes.
+    while question.startswith("Password") and termios.tcgetattr(terminal)[3] & termios.ECHO:
+        if time.monotonic() > end:
+            sys.exit("what is typed would be shown")
+        time.sleep(0.01)
     os.write(terminal, answer.encode() + b"\n")
 while more():
     pass

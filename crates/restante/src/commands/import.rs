@@ -29,7 +29,7 @@ pub(crate) fn run(import: &Import, config: &Config, out: &Output) -> Result<Exit
         )));
     }
     let store = open_store(config, false)?;
-    let (name, quota_octets) = whose(&import.into, config, &*store)?;
+    let (name, quota_octets) = whose(&import.into, config, &store)?;
     let mailbox = match import.dry_run {
         false => wait(store.create_mailbox(&name))?,
         // One that is not made yet holds nothing: any id of none does.

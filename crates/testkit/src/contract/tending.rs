@@ -44,7 +44,8 @@ pub fn a_view_unseen_for_long_holds_nothing_back(make: Make<'_>) {
     assert_eq!(tend(&bench, 89), Tended::default());
     let mut all = tend(&bench, 91);
     all.lapsed.sort();
-    assert_eq!(all.lapsed, [phone, laptop]);
+    // Made within a millisecond, either may come first.
+    assert_eq!(all.lapsed, [phone.min(laptop), phone.max(laptop)]);
     // While no view counts, nobody is there to say that a message is done with.
     assert_eq!((all.released, bench.count()), (0, 2));
     assert_eq!(bench.ids(phone), [kept]);
