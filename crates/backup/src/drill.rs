@@ -1,13 +1,13 @@
 //! A fire drill: the newest generation is restored beside the archive, and compared.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions};
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use pollster::block_on as wait;
+use restante_store::disk::LockFile;
 use restante_store::embedded::{EmbeddedStore, Options};
 use restante_store::{MailStore, MessageFilter, MessageInfo, StoreError};
-use rustix::fs::{FlockOperation, flock};
 
 use crate::backup::{hex, now_ms};
 use crate::destination::canonical;
@@ -68,7 +68,7 @@ const PREFIX: &str = "drill-";
 /// A folder that goes when it is dropped; at the latest with the next drill.
 struct Scratch {
     path: PathBuf,
-    lock: File,
+    _lock: LockFile,
 }
 
 impl Scratch {
@@ -76,18 +76,9 @@ impl Scratch {
     fn new(parent: &Path) -> Result<Self> {
         stage::make_folder(parent)?;
         let doing = || io(format!("cannot drill in {}", parent.display()));
-        let lock = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(parent.join("drill.lock"))
-            .map_err(doing())?;
-        match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => {}
-            Err(rustix::io::Errno::WOULDBLOCK) => {
-                return Err(BackupError::Busy("another drill is under way".into()));
-            }
-            Err(error) => return Err(doing()(error.into())),
+        let lock = LockFile::open(&parent.join("drill.lock")).map_err(doing())?;
+        if !lock.try_exclusive().map_err(doing())? {
+            return Err(BackupError::Busy("another drill is under way".into()));
         }
         for entry in fs::read_dir(parent).map_err(doing())? {
             let path = entry.map_err(doing())?.path();
@@ -98,7 +89,7 @@ impl Scratch {
         }
         Ok(Self {
             path: parent.join(format!("{PREFIX}{}", random_hex())),
-            lock,
+            _lock: lock,
         })
     }
 
@@ -122,8 +113,6 @@ impl Scratch {
 impl Drop for Scratch {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.path);
-        // A child process that is being started may have a copy of the file, and the lock with it.
-        let _ = flock(&self.lock, FlockOperation::Unlock);
     }
 }
 

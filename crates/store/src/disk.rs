@@ -5,6 +5,7 @@
 //! synced: they may be there, be gone, or be there in part. A failed sync means that nothing is
 //! known of what was written since the last good one, and asking again does not help.
 
+mod lock;
 mod real;
 
 use std::fmt;
@@ -12,6 +13,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+pub use lock::LockFile;
 pub use real::RealDisk;
 pub(crate) use real::network_file_system;
 

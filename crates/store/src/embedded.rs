@@ -33,7 +33,7 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::thread::JoinHandle;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::disk::{Disk, DiskFile, RealDisk};
+use crate::disk::{Disk, DiskFile, LockFile, RealDisk};
 use crate::limits::{PACK_SEAL_OCTETS, SNAPSHOT_GRACE_MS};
 use crate::{
     Access, Body, Capabilities, Changes, Cursor, Delivery, Draft, LedgerEntry, MailStore,
@@ -112,7 +112,7 @@ impl Default for Options {
 }
 
 pub use examine::{Finding, PackInfo, PackMessage, PackReader};
-pub use open::{LockFile, lock_folder};
+pub use open::lock_folder;
 pub use salvage::{Lost, Salvaged, salvage};
 
 /// Where a record stands in the packs, with its body.
@@ -135,7 +135,7 @@ struct Inner {
     last_id: Mutex<u128>,
     reports: Mutex<Vec<String>>,
     /// Held shared as long as the store is open.
-    folder_lock: open::LockFile,
+    folder_lock: LockFile,
 }
 
 impl std::fmt::Debug for Workers {
@@ -273,9 +273,9 @@ impl Inner {
     }
 
     /// Takes the mailbox's lock file, whose lock the kernel releases however a process ends.
-    fn lock_mailbox(&self, id: MailboxId) -> Result<open::LockFile, StoreError> {
+    fn lock_mailbox(&self, id: MailboxId) -> Result<LockFile, StoreError> {
         let path = self.folder.join("locks").join(id.to_string());
-        open::lock_file(&path, false)?.ok_or(StoreError::InUse)
+        open::lock_file(&path)?.ok_or(StoreError::InUse)
     }
 }
 

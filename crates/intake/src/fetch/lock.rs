@@ -1,14 +1,15 @@
 //! One run of an account at a time, in all processes: a file lock, which ends with its process.
 
-use std::fs::{File, TryLockError};
 use std::path::Path;
+
+use restante_store::disk::LockFile;
 
 use super::{FetchError, Kind};
 
 /// Held while an account is fetched.
 #[derive(Debug)]
 pub(super) struct Lock {
-    _file: File,
+    _file: LockFile,
 }
 
 impl Lock {
@@ -26,18 +27,13 @@ impl Lock {
         #[cfg(unix)]
         std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
         builder.create(&folder).map_err(failed)?;
-        let mut options = File::options();
-        options.create(true).truncate(false).write(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let file = options.open(&path).map_err(failed)?;
-        match file.try_lock() {
-            Ok(()) => Ok(Self { _file: file }),
-            Err(TryLockError::WouldBlock) => Err(FetchError::new(
+        let file = LockFile::open(&path).map_err(failed)?;
+        if !file.try_exclusive().map_err(failed)? {
+            return Err(FetchError::new(
                 Kind::Temporary,
                 format!("{account} is being fetched already"),
-            )),
-            Err(TryLockError::Error(error)) => Err(failed(error)),
+            ));
         }
+        Ok(Self { _file: file })
     }
 }

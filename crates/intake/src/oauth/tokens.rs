@@ -10,12 +10,13 @@
 //! `NAME.lock` from before the reading until after the replacing, and the system releases it when a
 //! process dies.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use restante_proto::Secret;
+use restante_store::disk::LockFile;
 use serde::{Deserialize, Serialize};
 
 use super::OAuthError;
@@ -150,7 +151,7 @@ pub(super) struct TokenFile {
 /// Held while tokens are replaced.
 #[derive(Debug)]
 pub(super) struct Lock {
-    _file: File,
+    _file: LockFile,
 }
 
 /// A file that waits to become the account's.
@@ -223,16 +224,14 @@ impl TokenFile {
     pub(super) async fn lock(&self) -> Result<Lock, OAuthError> {
         make_folder(&self.folder)?;
         let path = self.folder.join(format!("{}.lock", self.stem));
-        let mut options = OpenOptions::new();
-        options.create(true).truncate(false).write(true);
-        private(&mut options);
-        let file = options.open(&path).map_err(|error| storage(&path, error))?;
+        let file = LockFile::open(&path).map_err(|error| storage(&path, error))?;
         let end = tokio::time::Instant::now() + LOCK_WAIT;
         loop {
-            match file.try_lock() {
-                Ok(()) => return Ok(Lock { _file: file }),
-                Err(TryLockError::WouldBlock) => {}
-                Err(TryLockError::Error(error)) => return Err(storage(&path, error)),
+            if file
+                .try_exclusive()
+                .map_err(|error| storage(&path, error))?
+            {
+                return Ok(Lock { _file: file });
             }
             if tokio::time::Instant::now() >= end {
                 return Err(OAuthError::Busy {

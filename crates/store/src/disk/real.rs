@@ -6,20 +6,20 @@ use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::Arc;
 
-use rustix::fs::{FlockOperation, Mode, OFlags};
+use rustix::fs::{Mode, OFlags};
 
-use super::{Disk, DiskFile};
+use super::{Disk, DiskFile, LockFile};
 
 /// The disk of the operating system.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct RealDisk;
 
 #[derive(Debug)]
-struct RealFile(File);
+struct RealFile(LockFile);
 
 fn open_file(path: &Path, options: &mut OpenOptions) -> io::Result<Arc<dyn DiskFile>> {
     let file = options.mode(0o600).open(path)?;
-    Ok(Arc::new(RealFile(file)))
+    Ok(Arc::new(RealFile(file.into())))
 }
 
 impl Disk for RealDisk {
@@ -37,7 +37,7 @@ impl Disk for RealDisk {
     fn spool(&self, folder: &Path) -> io::Result<Arc<dyn DiskFile>> {
         let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
         if let Ok(fd) = rustix::fs::open(folder, flags, Mode::RUSR | Mode::WUSR) {
-            return Ok(Arc::new(RealFile(File::from(fd))));
+            return Ok(Arc::new(RealFile(File::from(fd).into())));
         }
         // A file system without O_TMPFILE: the name lives for a moment.
         let mut random = [0; 8];
@@ -81,24 +81,16 @@ impl Disk for RealDisk {
     }
 }
 
-impl Drop for RealFile {
-    /// A child process that is just being started has a copy of the file until it becomes another
-    /// program, and the lock with it, unless that is given back.
-    fn drop(&mut self) {
-        let _ = rustix::fs::flock(&self.0, FlockOperation::Unlock);
-    }
-}
-
 impl DiskFile for RealFile {
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
-        self.0.read_at(buf, offset)
+        self.0.file().read_at(buf, offset)
     }
 
     #[cfg(target_os = "linux")]
     fn read_at_no_wait(&self, buf: &mut [u8], offset: u64) -> io::Result<Option<usize>> {
         use rustix::io::{Errno, ReadWriteFlags, preadv2};
         let mut slices = [io::IoSliceMut::new(buf)];
-        match preadv2(&self.0, &mut slices, offset, ReadWriteFlags::NOWAIT) {
+        match preadv2(self.0.file(), &mut slices, offset, ReadWriteFlags::NOWAIT) {
             Ok(octets) => Ok(Some(octets)),
             // Some file systems do not know the flag: then a read may wait.
             Err(Errno::AGAIN | Errno::OPNOTSUPP | Errno::NOSYS | Errno::INTR) => Ok(None),
@@ -112,27 +104,23 @@ impl DiskFile for RealFile {
     }
 
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
-        self.0.write_at(bytes, offset)
+        self.0.file().write_at(bytes, offset)
     }
 
     fn set_len(&self, octets: u64) -> io::Result<()> {
-        self.0.set_len(octets)
+        self.0.file().set_len(octets)
     }
 
     fn octets(&self) -> io::Result<u64> {
-        Ok(self.0.metadata()?.len())
+        Ok(self.0.file().metadata()?.len())
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        self.0.sync_data()
+        self.0.file().sync_data()
     }
 
     fn try_lock(&self) -> io::Result<bool> {
-        match rustix::fs::flock(&self.0, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(true),
-            Err(rustix::io::Errno::WOULDBLOCK) => Ok(false),
-            Err(error) => Err(error.into()),
-        }
+        self.0.try_exclusive()
     }
 
     fn is_at(&self, path: &Path) -> io::Result<bool> {
@@ -141,7 +129,7 @@ impl DiskFile for RealFile {
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(false),
             Err(e) => return Err(e),
         };
-        let own = self.0.metadata()?;
+        let own = self.0.file().metadata()?;
         Ok((own.dev(), own.ino()) == (named.dev(), named.ino()))
     }
 }
@@ -196,17 +184,13 @@ mod tests {
     fn a_lock_goes_with_its_holder_though_a_child_has_a_copy() {
         let file = tempfile::NamedTempFile::new().expect("a file");
         let open = || {
-            RealFile(
-                File::options()
-                    .write(true)
-                    .open(file.path())
-                    .expect("opened"),
-            )
+            let opened = File::options().write(true).open(file.path());
+            RealFile(opened.expect("opened").into())
         };
         let held = open();
         assert!(held.try_lock().expect("asked"));
         // What fork does: the same open file once more.
-        let _of_a_child = held.0.try_clone().expect("a copy");
+        let _of_a_child = held.0.file().try_clone().expect("a copy");
         assert!(!open().try_lock().expect("asked"));
         drop(held);
         assert!(open().try_lock().expect("asked"));

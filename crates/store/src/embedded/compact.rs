@@ -20,7 +20,8 @@ use super::index::{self, sql};
 use super::record::PackHead;
 use super::task::{self, lock as lock_mutex};
 use super::writer::{Batch, Request, submit};
-use super::{Inner, LockFile, catchup, now_ms, open, reserve, temporary};
+use super::{Inner, catchup, now_ms, open, reserve, temporary};
+use crate::disk::LockFile;
 use crate::{MailboxId, StoreError};
 
 /// How often the compactor looks.
@@ -91,7 +92,7 @@ fn tick(inner: &Arc<Inner>, stop: &dyn Fn() -> bool) -> Result<(), StoreError> {
 
 /// Takes the compactor's lock; `None` while another has it.
 fn try_lock(inner: &Inner) -> Result<Option<LockFile>, StoreError> {
-    open::lock_file(&inner.folder.join("locks").join("compactor"), false)
+    open::lock_file(&inner.folder.join("locks").join("compactor"))
 }
 
 /// Takes the compactor's lock.

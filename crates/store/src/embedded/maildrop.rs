@@ -7,7 +7,8 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::task::lock;
 use super::writer::submit;
-use super::{Inner, LockFile, Place, body, decide, now_ms};
+use super::{Inner, Place, body, decide, now_ms};
+use crate::disk::LockFile;
 use crate::limits::LISTING_INLINE_MESSAGES;
 use crate::{
     Access, Body, DeletionSet, Listing, ListingEntry, MailboxId, Maildrop, StoreError, StoreFuture,

@@ -1,12 +1,9 @@
 //! Opening the folder, its locks, and building the index anew.
 
-use std::fs::{File, OpenOptions};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
-
-use rustix::fs::{FlockOperation, flock};
 
 use super::index::{Broken, Index, sql};
 use super::pack::Packs;
@@ -14,7 +11,7 @@ use super::task::{Workers, promise};
 use super::writer::{Inbox, Request};
 use super::{Inner, Options, catchup, compact, reserve, temporary};
 use crate::StoreError;
-use crate::disk::{Disk, RealDisk, network_file_system};
+use crate::disk::{Disk, LockFile, RealDisk, network_file_system};
 
 /// How long opening waits for another process that is just opening or rebuilding.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -22,44 +19,24 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// How long opening for itself alone waits: who serves does not end by itself.
 const PATIENCE_ALONE: Duration = Duration::from_secs(2);
 
-/// A file to lock. Dropping it gives the lock back, also while a child process that is just being
-/// started has a copy of it.
-#[derive(Debug)]
-pub struct LockFile(File);
-
-impl Drop for LockFile {
-    fn drop(&mut self) {
-        let _ = flock(&self.0, FlockOperation::Unlock);
-    }
-}
-
 fn lockable(path: &Path) -> Result<LockFile, StoreError> {
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(false);
-    options
-        .mode(0o600)
-        .open(path)
-        .map(LockFile)
-        .map_err(|e| temporary("a lock file cannot be opened", &e))
+    LockFile::open(path).map_err(|e| temporary("a lock file cannot be opened", &e))
 }
 
-fn try_flock(LockFile(file): &LockFile, exclusive: bool) -> Result<bool, StoreError> {
-    let how = if exclusive {
-        FlockOperation::NonBlockingLockExclusive
-    } else {
-        FlockOperation::NonBlockingLockShared
-    };
-    match flock(file, how) {
-        Ok(()) => Ok(true),
-        Err(rustix::io::Errno::WOULDBLOCK) => Ok(false),
-        Err(error) => Err(temporary("a lock cannot be taken", &error.into())),
-    }
+fn asked(taken: std::io::Result<bool>) -> Result<bool, StoreError> {
+    taken.map_err(|e| temporary("a lock cannot be taken", &e))
+}
+
+/// The folder lock, from exclusive to shared.
+fn share(inner: &Inner) -> Result<(), StoreError> {
+    let shared = inner.folder_lock.shared();
+    shared.map_err(|e| temporary("the folder lock cannot be shared", &e))
 }
 
 /// Opens and locks a file; `None` if another holds it.
-pub(super) fn lock_file(path: &Path, shared: bool) -> Result<Option<LockFile>, StoreError> {
+pub(super) fn lock_file(path: &Path) -> Result<Option<LockFile>, StoreError> {
     let file = lockable(path)?;
-    Ok(try_flock(&file, !shared)?.then_some(file))
+    Ok(asked(file.try_exclusive())?.then_some(file))
 }
 
 /// Keeps every other process out of a data folder, whether there is a store in it yet or not, until
@@ -73,7 +50,7 @@ pub fn lock_folder(folder: &Path) -> Result<LockFile, StoreError> {
     own(folder)?;
     let file = lockable(&folder.join("lock"))?;
     let since = Instant::now();
-    while !try_flock(&file, true)? {
+    while !asked(file.try_exclusive())? {
         if since.elapsed() > PATIENCE_ALONE {
             let what = "another process uses the data folder: stop it first";
             return Err(StoreError::Temporary(what.into()));
@@ -147,8 +124,8 @@ fn own(folder: &Path) -> Result<(), StoreError> {
 fn enter(inner: &Inner) -> Result<(), StoreError> {
     let since = Instant::now();
     loop {
-        let alone = try_flock(&inner.folder_lock, true)?;
-        if !alone && (inner.options.alone || !try_flock(&inner.folder_lock, false)?) {
+        let alone = asked(inner.folder_lock.try_exclusive())?;
+        if !alone && (inner.options.alone || !asked(inner.folder_lock.try_shared())?) {
             if inner.options.alone && since.elapsed() > PATIENCE_ALONE {
                 let what = "another process uses the data folder: stop it first";
                 return Err(StoreError::Temporary(what.into()));
@@ -163,8 +140,7 @@ fn enter(inner: &Inner) -> Result<(), StoreError> {
         let entered = settle(inner, alone);
         if alone && !inner.options.alone {
             // From exclusive to shared; between the two another may slip in, which does no harm.
-            flock(&inner.folder_lock.0, FlockOperation::LockShared)
-                .map_err(|e| temporary("the folder lock cannot be shared", &e.into()))?;
+            share(inner)?;
         }
         return entered;
     }
@@ -313,10 +289,9 @@ fn build(inner: &Inner, progress: &mut dyn FnMut(u64)) -> Result<(), StoreError>
 /// Builds the index anew while the store is open: alone in the folder, between two batches.
 pub(super) fn rebuild(inner: &Arc<Inner>, progress: &mut dyn FnMut(u64)) -> Result<(), StoreError> {
     let _compactor = compact::lock(inner)?;
-    if !try_flock(&inner.folder_lock, true)? {
+    if !asked(inner.folder_lock.try_exclusive())? {
         // A failed conversion may have lost the shared lock.
-        flock(&inner.folder_lock.0, FlockOperation::LockShared)
-            .map_err(|e| temporary("the folder lock cannot be shared", &e.into()))?;
+        share(inner)?;
         let what = "another process uses the data folder: stop it first";
         return Err(StoreError::Temporary(what.into()));
     }
@@ -335,24 +310,6 @@ pub(super) fn rebuild(inner: &Arc<Inner>, progress: &mut dyn FnMut(u64)) -> Resu
         progress(octets);
     }
     let built = super::task::wait(answer);
-    flock(&inner.folder_lock.0, FlockOperation::LockShared)
-        .map_err(|e| temporary("the folder lock cannot be shared", &e.into()))?;
+    share(inner)?;
     built
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_lock_goes_with_its_holder_though_a_child_has_a_copy() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let path = folder.path().join("lock");
-        let held = lock_file(&path, false).expect("opened").expect("free");
-        // What fork does: the same open file once more.
-        let _of_a_child = held.0.try_clone().expect("a copy");
-        assert!(lock_file(&path, false).expect("opened").is_none());
-        drop(held);
-        assert!(lock_file(&path, false).expect("opened").is_some());
-    }
 }
