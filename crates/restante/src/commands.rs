@@ -35,21 +35,24 @@ use crate::config::Config;
 use crate::failure::Failure;
 use crate::output;
 
-/// Opens the store; makes the data folder if there is none. Only `serve` compacts in the background.
-pub(crate) fn open_store(config: &Config, compact: bool) -> Result<Arc<EmbeddedStore>, Failure> {
+/// Opens the store; makes the data folder if there is none. Only `serve` stays: it compacts in the background,
+/// and maps the index.
+pub(crate) fn open_store(config: &Config, serving: bool) -> Result<Arc<EmbeddedStore>, Failure> {
     if restante_backup::finish_half_done(config.data())? {
         output::note("a restore that was cut off is finished");
     }
-    let options = store_options(config, compact);
+    let options = store_options(config, serving);
     Ok(Arc::new(EmbeddedStore::open(config.data(), options)?))
 }
 
-fn store_options(config: &Config, compact: bool) -> StoreOptions {
+fn store_options(config: &Config, serving: bool) -> StoreOptions {
+    let default = StoreOptions::default();
     StoreOptions {
         hold_ms: config.hold_ms(),
         min_free: config.min_free(),
-        compact,
-        ..StoreOptions::default()
+        compact: serving,
+        map_octets: if serving { default.map_octets } else { 0 },
+        ..default
     }
 }
 

@@ -69,6 +69,9 @@ pub struct Options {
     pub grace_ms: u64,
     /// The size at which a pack is sealed, in octets.
     pub pack_octets: u64,
+    /// How much of the index is mapped into memory, in octets: quick for a server that is always asked, but
+    /// it counts as memory of the process.
+    pub map_octets: u64,
 }
 
 /// Somebody who is told how far opening a store is; nobody, unless said otherwise.
@@ -107,6 +110,7 @@ impl Default for Options {
             disk: Arc::new(RealDisk),
             grace_ms: SNAPSHOT_GRACE_MS,
             pack_octets: PACK_SEAL_OCTETS,
+            map_octets: index::MAP_OCTETS,
         }
     }
 }

@@ -171,7 +171,8 @@ pub struct ListingEntry {
     pub octets: u64,
 }
 
-/// The messages of a snapshot, in the mailbox's order; message-number 1 is index 0.
+/// The messages of a snapshot, in the mailbox's order, which is that of their unique-ids; message-number
+/// 1 is index 0.
 pub type Listing = [ListingEntry];
 
 /// Indices into a listing that a session has marked as deleted.
@@ -381,7 +382,8 @@ pub trait MailStore: Send + Sync + 'static {
     /// Starts a message. `size_hint` in octets only chooses buffers. [`StoreError::Full`] below
     /// `min_free`.
     fn draft(&self, size_hint: Option<u64>) -> Result<Box<dyn Draft>, StoreError>;
-    /// Stores; all or nothing, durable when ready. The unique-ids are in the order of the deliveries.
+    /// Stores; all or nothing, durable when ready. The unique-ids are in the order of the deliveries,
+    /// and above all that this store gave out before.
     fn commit(&self, deliveries: Vec<Delivery>) -> StoreFuture<'_, Vec<UniqueId>>;
     /// Removes from the mailbox for every view, whatever its [`Release`]: for tools, not for sessions.
     fn remove<'a>(

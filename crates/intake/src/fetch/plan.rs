@@ -27,8 +27,8 @@ pub(super) struct Item {
     pub(super) id: Vec<u8>,
     /// As LIST has it; 0 = unknown.
     pub(super) octets: u64,
-    /// Of the archived message, for what is noted when it is deleted.
-    pub(super) digest: Option<[u8; 32]>,
+    /// Of the archived message, for what is noted when it is deleted. Boxed: there may be very many items.
+    pub(super) digest: Option<Box<[u8; 32]>>,
     pub(super) work: Work,
 }
 
@@ -111,13 +111,13 @@ impl Planner {
             (None, None) => return,
         };
         match due(self.rules.keep, facts.0, self.rules.now_ms, backed_up) {
-            Due::Yes => self.push(number, id, Some(facts.1.digest), work),
+            Due::Yes => self.push(number, id, Some(Box::new(facts.1.digest)), work),
             Due::No => {}
             Due::AwaitsBackup => self.plan.await_backup += 1,
         }
     }
 
-    fn push(&mut self, number: u64, id: &[u8], digest: Option<[u8; 32]>, work: Work) {
+    fn push(&mut self, number: u64, id: &[u8], digest: Option<Box<[u8; 32]>>, work: Work) {
         let full = self.plan.items.len() >= WORK_MESSAGES || self.id_octets >= WORK_ID_OCTETS;
         if full || self.rules.skip.contains(id) {
             if !matches!(work, Work::Delete) {

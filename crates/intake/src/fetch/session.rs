@@ -353,7 +353,10 @@ impl Run<'_> {
                     .iter()
                     .map(|(id, known)| Vanished {
                         remote_id: id.clone(),
-                        digest: known.archived.as_ref().map(|archived| archived.digest),
+                        digest: known
+                            .archived
+                            .as_ref()
+                            .map(|archived| Box::new(archived.digest)),
                     })
                     .collect();
                 self.ledger.remote.vanish(&rows, self.now_ms)?;

@@ -23,6 +23,8 @@ const APPLICATION_ID: i64 = 0x5273_4978;
 const SCHEMA_VERSION: i64 = 3;
 const BUSY: Duration = Duration::from_secs(5);
 const POOLED: usize = 32;
+/// How much of the index is mapped into memory where speed is what counts: all of it.
+pub(super) const MAP_OCTETS: u64 = 1 << 30;
 
 /// The index file and connections to it.
 #[derive(Debug)]
@@ -33,6 +35,8 @@ pub(super) struct Index {
     pub(super) generation: AtomicU64,
     /// SQLite's `synchronous`.
     synchronous: &'static str,
+    /// SQLite's `mmap_size`.
+    map_octets: u64,
 }
 
 /// What is wrong with an index file.
@@ -55,28 +59,14 @@ pub(super) fn sql(error: rusqlite::Error) -> StoreError {
     }
 }
 
-fn connect(path: &Path, synchronous: &str) -> rusqlite::Result<Connection> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
-        | OpenFlags::SQLITE_OPEN_CREATE
-        | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags)?;
-    connection.busy_timeout(BUSY)?;
-    // The plan may not depend on what is bound: else statements are prepared anew at each use.
-    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
-    connection.set_prepared_statement_cache_capacity(96);
-    connection.pragma_update(None, "synchronous", synchronous)?;
-    connection.pragma_update(None, "mmap_size", 1_i64 << 30)?;
-    connection.pragma_update(None, "temp_store", "MEMORY")?;
-    Ok(connection)
-}
-
 impl Index {
-    pub(super) fn new(folder: &Path) -> Self {
+    pub(super) fn new(folder: &Path, map_octets: u64) -> Self {
         Self {
             path: folder.join("index.db"),
             readers: Mutex::default(),
             generation: AtomicU64::new(0),
             synchronous: "NORMAL",
+            map_octets,
         }
     }
 
@@ -88,7 +78,23 @@ impl Index {
             readers: Mutex::default(),
             generation: AtomicU64::new(0),
             synchronous: "OFF",
+            map_octets: MAP_OCTETS,
         }
+    }
+
+    fn open(&self) -> rusqlite::Result<Connection> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+            | OpenFlags::SQLITE_OPEN_CREATE
+            | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(&self.path, flags)?;
+        connection.busy_timeout(BUSY)?;
+        // The plan may not depend on what is bound: else statements are prepared anew at each use.
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+        connection.set_prepared_statement_cache_capacity(96);
+        connection.pragma_update(None, "synchronous", self.synchronous)?;
+        connection.pragma_update(None, "mmap_size", self.map_octets.cast_signed())?;
+        connection.pragma_update(None, "temp_store", "MEMORY")?;
+        Ok(connection)
     }
 
     /// Checks that the file can be used.
@@ -100,7 +106,7 @@ impl Index {
             c.pragma_query_value(None, name, |row| row.get::<_, i64>(0))
         };
         let look = || -> rusqlite::Result<(i64, i64)> {
-            let c = connect(&self.path, self.synchronous)?;
+            let c = self.open()?;
             let ours = (number(&c, "application_id")?, number(&c, "user_version")?);
             c.query_row("SELECT epoch FROM meta", [], |row| row.get::<_, i64>(0))?;
             Ok(ours)
@@ -147,7 +153,7 @@ impl Index {
         // Positive, and never 0, which is the epoch of `Cursor::START`.
         let epoch = (random >> 1 | 1) as i64;
         let make = || -> rusqlite::Result<()> {
-            let c = connect(&self.path, self.synchronous)?;
+            let c = self.open()?;
             c.pragma_update(None, "journal_mode", "WAL")?;
             c.execute_batch("BEGIN IMMEDIATE")?;
             c.execute_batch(schema::TABLES)?;
@@ -167,7 +173,7 @@ impl Index {
     }
 
     pub(super) fn connect(&self) -> Result<Connection, StoreError> {
-        connect(&self.path, self.synchronous).map_err(sql)
+        self.open().map_err(sql)
     }
 
     /// Asks the index on a pooled connection.

@@ -84,7 +84,7 @@ pub(super) fn open(
     packs.disk.sync_dir(&folder).map_err(fault)?;
     let folder_lock = lockable(&folder.join("lock"))?;
     let inner = Arc::new(Inner {
-        index: Index::new(&folder),
+        index: Index::new(&folder, options.map_octets),
         packs: Arc::new(packs),
         folder,
         options,

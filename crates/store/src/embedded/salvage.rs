@@ -89,7 +89,7 @@ fn remember(folder: &Path) -> Before {
     let Ok(folder) = folder.canonicalize() else {
         return before;
     };
-    let index = Index::new(&folder);
+    let index = Index::new(&folder, 0);
     if index.check().is_err() {
         return before;
     }

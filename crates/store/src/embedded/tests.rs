@@ -357,7 +357,7 @@ fn an_entry_indexed_late_is_behind_every_snapshot() {
 fn a_newer_format_is_refused() {
     let folder = tempfile::tempdir().expect("a folder");
     drop(open_in(folder.path(), held()));
-    let index = index::Index::new(folder.path());
+    let index = index::Index::new(folder.path(), 0);
     let c = index.connect().expect("connected");
     c.pragma_update(None, "user_version", 99).expect("set");
     drop(c);

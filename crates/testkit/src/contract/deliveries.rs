@@ -18,7 +18,7 @@ pub(super) fn to(mailbox: MailboxId, message: &Sealed) -> Delivery {
     }
 }
 
-/// Also within one commit, and whatever `received_ms` says.
+/// Also within one commit, and whatever `received_ms` says. The unique-ids ascend, which windows rely on.
 pub fn the_listing_is_in_the_order_of_delivery(make: Make<'_>) {
     let bench = Bench::new(make);
     let store = bench.store.as_ref();
@@ -34,6 +34,7 @@ pub fn the_listing_is_in_the_order_of_delivery(make: Make<'_>) {
         ids.extend(block_on(store.commit(deliveries)).expect("stored"));
     }
     assert_eq!(bench.ids(ViewId::PLAIN), ids);
+    assert!(ids.is_sorted());
     let texts = bench.texts(ViewId::PLAIN);
     assert_eq!(
         (texts[0].as_str(), texts[77].as_str()),

@@ -133,6 +133,16 @@ impl State {
         self.now_ms.unwrap_or_else(wall_clock_ms)
     }
 
+    /// Above all before it, also within one millisecond: a mailbox's order is that of its unique-ids.
+    fn next_unique_id(&self) -> UniqueId {
+        let fresh = UniqueId::new(self.now(), random());
+        let last = self.messages.last().map(|m| m.info.unique_id);
+        let above = last.map(|id| u128::from_be_bytes(*id.as_bytes()) + 1);
+        above.map_or(fresh, |id| {
+            fresh.max(UniqueId::from_bytes(id.to_be_bytes()))
+        })
+    }
+
     fn next_place(&mut self) -> u64 {
         self.place += 1;
         self.place
@@ -360,7 +370,7 @@ impl State {
         }
         let mut ids = Vec::with_capacity(deliveries.len());
         for (delivery, content) in deliveries {
-            let unique_id = UniqueId::new(self.now(), random());
+            let unique_id = self.next_unique_id();
             let place = self.next_place();
             self.by_id.insert(unique_id, self.messages.len());
             self.messages.push(Message {

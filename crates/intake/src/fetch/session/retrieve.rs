@@ -145,7 +145,11 @@ impl Run<'_> {
             let item = &flow.items[*at];
             Vanished {
                 remote_id: item.id.clone(),
-                digest: item.digest.or_else(|| flow.digests.get(at).copied()),
+                digest: item
+                    .digest
+                    .as_deref()
+                    .or_else(|| flow.digests.get(at))
+                    .copied(),
             }
         });
         let present = known.map(|known| known + flow.new);
@@ -159,7 +163,10 @@ impl Run<'_> {
 
     /// Who stores: with the digests of what may come again under another id.
     async fn keeper(&self, items: &[Item]) -> Result<Keeper, Broken> {
-        let mut digests: HashSet<[u8; 32]> = items.iter().filter_map(|item| item.digest).collect();
+        let mut digests: HashSet<[u8; 32]> = items
+            .iter()
+            .filter_map(|item| item.digest.as_deref().copied())
+            .collect();
         let vanished = self.ledger.remote.vanished_ids(RECOGNISE)?;
         for ids in vanished.chunks(LOOK_UP) {
             let found = self.ledger.find(ids).await?;
