@@ -2,7 +2,7 @@
 //! speaks S3; kill -9, a cut network, a full disk and rot; and recovery by hand.
 
 mod faults;
-mod garage;
+pub(crate) mod garage;
 mod hand;
 mod rot;
 

@@ -100,6 +100,14 @@ fn wait(child: &mut Child, limit: Duration) -> io::Result<Option<ExitStatus>> {
     }
 }
 
+/// Ends a child that leads a process group, and the group.
+pub(crate) fn kill_group(child: &mut Child) {
+    if let (Ok(None), Ok(group)) = (child.try_wait(), pid_of(child)) {
+        let _gone = kill_process_group(group, Signal::KILL);
+        let _reaped = child.wait();
+    }
+}
+
 fn pid_of(child: &Child) -> Fallible<Pid> {
     let raw = i32::try_from(child.id())?;
     Pid::from_raw(raw).ok_or_else(|| "a child without an id".into())

@@ -77,7 +77,8 @@ fn missing() -> Vec<&'static str> {
     absent.map(|&(package, _)| package).collect()
 }
 
-fn packages() -> Fallible<()> {
+/// Installs the Debian packages that are missing, or says what to type.
+pub(crate) fn packages() -> Fallible<()> {
     let wanted = missing();
     if wanted.is_empty() {
         println!("setup: the peers are installed");

@@ -1,9 +1,10 @@
 //! `cargo xtask test`: everything that has to be green, in the order that fails soonest.
 
 use std::io::{BufRead, BufReader};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use crate::backup::garage;
 use crate::tally::{Cases, Tally};
 use crate::{
     Fallible, abuse, archive, backup, crash, devices, fail, fetch, interop, oauth, reader,
@@ -22,12 +23,11 @@ pub(crate) struct Plan {
 
 const STEPS: &[&str] = &[
     "fmt", "clippy", "deny", "docs", "tests", "archive", "oauth", "setup", "interop", "fetch",
-    "crash", "devices", "reader", "backup", "abuse", "control",
+    "crash", "devices", "reader", "abuse", "backup", "control",
 ];
 
-/// Steps that run only when they are named: `control` measures the machine, `backup` builds an S3 server
-/// for a quarter of an hour.
-const BY_NAME: &[&str] = &["backup", "control"];
+/// Steps that run only when they are named: `control` measures the machine.
+const BY_NAME: &[&str] = &["control"];
 
 /// All at once: built for one crate alone, what it depends on has other features and is built anew.
 pub(crate) const WORKSPACE_TESTS: &[&str] = &["test", "--workspace", "--locked"];
@@ -68,7 +68,11 @@ impl Plan {
 pub(crate) fn test(words: &[&str]) -> Fallible<bool> {
     let plan = Plan::parse(words)?;
     let mut tally = Tally::default();
+    // What takes longest is built from the start, with what the other steps leave over.
+    let mut peer = None;
     if plan.only.is_empty() {
+        setup::packages()?;
+        peer = Some(garage::build()?);
         setup::run()?;
     }
     if plan.wants("fmt") {
@@ -114,7 +118,7 @@ pub(crate) fn test(words: &[&str]) -> Fallible<bool> {
         tally.suite("control", |cases| interop::control(plan.quick, cases));
     }
     let against_the_world = [
-        "setup", "interop", "fetch", "crash", "devices", "reader", "backup", "abuse",
+        "setup", "interop", "fetch", "crash", "devices", "reader", "abuse", "backup",
     ];
     if against_the_world.iter().any(|step| plan.wants(step)) {
         let mut built = None;
@@ -129,13 +133,13 @@ pub(crate) fn test(words: &[&str]) -> Fallible<bool> {
             });
         });
         if let Some(program) = built {
-            world(&plan, &program, &mut tally);
+            world(&plan, &program, peer, &mut tally);
         }
     }
     Ok(tally.finish())
 }
 
-fn world(plan: &Plan, program: &std::path::Path, tally: &mut Tally) {
+fn world(plan: &Plan, program: &Path, peer: Option<garage::Building>, tally: &mut Tally) {
     if plan.wants("setup") {
         tally.suite("setup", |cases| setting_up::run_all(program, cases));
     }
@@ -148,11 +152,6 @@ fn world(plan: &Plan, program: &std::path::Path, tally: &mut Tally) {
     if plan.wants("fetch") {
         tally.suite("fetch", |cases| fetch::run_all(program, plan.quick, cases));
     }
-    if plan.wants("backup") {
-        tally.suite("backup", |cases| {
-            backup::run_all(program, plan.quick, cases)
-        });
-    }
     if plan.wants("crash") {
         tally.suite("crash", |cases| crash::run(program, plan.quick, cases));
     }
@@ -161,6 +160,14 @@ fn world(plan: &Plan, program: &std::path::Path, tally: &mut Tally) {
     }
     if plan.wants("abuse") {
         tally.suite("abuse", |cases| abuse::run(program, plan.quick, cases));
+    }
+    if plan.wants("backup") {
+        tally.suite("backup", |cases| {
+            if let Some(peer) = peer {
+                cases.case("Garage, built", || peer.finish());
+            }
+            backup::run_all(program, plan.quick, cases);
+        });
     }
 }
 

@@ -353,10 +353,7 @@ impl Run<'_> {
                     .iter()
                     .map(|(id, known)| Vanished {
                         remote_id: id.clone(),
-                        digest: known
-                            .archived
-                            .as_ref()
-                            .map(|archived| Box::new(archived.digest)),
+                        digest: known.archived.as_ref().map(|archived| archived.digest),
                     })
                     .collect();
                 self.ledger.remote.vanish(&rows, self.now_ms)?;
