@@ -2,7 +2,7 @@
 //! speaks S3; kill -9, a cut network, a full disk and rot; and recovery by hand.
 
 mod faults;
-pub(crate) mod garage;
+mod garage;
 mod hand;
 mod rot;
 
@@ -10,6 +10,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
+
+pub(crate) use garage::{Building, build as build_peer};
 
 use crate::dovecot::Dovecot;
 use crate::pop::Pop;

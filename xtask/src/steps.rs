@@ -4,7 +4,6 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::backup::garage;
 use crate::tally::{Cases, Tally};
 use crate::{
     Fallible, abuse, archive, backup, crash, devices, fail, fetch, interop, oauth, reader,
@@ -72,7 +71,7 @@ pub(crate) fn test(words: &[&str]) -> Fallible<bool> {
     let mut peer = None;
     if plan.only.is_empty() {
         setup::packages()?;
-        peer = Some(garage::build()?);
+        peer = Some(backup::build_peer()?);
         setup::run()?;
     }
     if plan.wants("fmt") {
@@ -139,7 +138,7 @@ pub(crate) fn test(words: &[&str]) -> Fallible<bool> {
     Ok(tally.finish())
 }
 
-fn world(plan: &Plan, program: &Path, peer: Option<garage::Building>, tally: &mut Tally) {
+fn world(plan: &Plan, program: &Path, peer: Option<backup::Building>, tally: &mut Tally) {
     if plan.wants("setup") {
         tally.suite("setup", |cases| setting_up::run_all(program, cases));
     }

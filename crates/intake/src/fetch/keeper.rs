@@ -126,8 +126,9 @@ impl Keeper {
         if self.pending.is_empty() {
             return Ok(());
         }
-        let next = Vec::with_capacity(limits::KEEPER_PIECE_OCTETS);
-        let bytes = std::mem::replace(&mut self.pending, next);
+        // A piece may wait: it takes no more memory than it is long.
+        let bytes = self.pending.as_slice().to_vec();
+        self.pending.clear();
         self.send(Piece::Bytes(bytes)).await
     }
 

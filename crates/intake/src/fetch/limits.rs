@@ -26,7 +26,7 @@ pub const DEPTH_ONE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// Messages that one session works on; the rest waits for the next session, which follows at once.
 /// Each takes some three hundred octets of memory until the session ends.
-pub const WORK_MESSAGES: usize = 60_000;
+pub const WORK_MESSAGES: usize = 40_000;
 
 /// Octets of unique-ids that one session holds, for servers whose ids are long; the rest waits.
 pub const WORK_ID_OCTETS: usize = 12 * 1024 * 1024;
