@@ -268,14 +268,13 @@ fn look(
         Ok::<(), BackupError>(())
     };
     let found = parallel(&todo, PIECES_AT_ONCE, |object| {
-        let stored = repository.stored(object)?;
-        let Some(stored) = stored else {
+        let Some(octets) = repository.stored_octets(object)? else {
             state.add_bad(&repository.place, object)?;
             return Ok(Err((*object).clone()));
         };
         note(object, false)?;
-        hooks.pass(stored.len() as u64)?;
-        Ok(Ok(stored.len() as u64))
+        hooks.pass(octets)?;
+        Ok(Ok(octets))
     });
     note("", true)?;
     for object in found? {

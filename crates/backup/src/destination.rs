@@ -33,6 +33,11 @@ pub(crate) trait Destination: Send + Sync {
     fn sync(&self) -> Result<()>;
     /// Reads an object of at most so many octets; `None` when there is none.
     fn get(&self, name: &str, most: u64) -> Result<Option<Vec<u8>>>;
+    /// Reads an object as [`Destination::get`] does, and says its length in octets and its digest only.
+    fn digest(&self, name: &str, most: u64) -> Result<Option<(u64, blake3::Hash)>> {
+        let got = self.get(name, most)?;
+        Ok(got.map(|bytes| (bytes.len() as u64, blake3::hash(&bytes))))
+    }
     /// The objects whose names begin so, which ends in a slash, in no order.
     fn list(&self, prefix: &str) -> Result<Vec<Item>>;
     /// Removes an object; one that is not there is no error.

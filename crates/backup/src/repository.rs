@@ -290,6 +290,18 @@ impl Repository {
         }
     }
 
+    /// How many octets are stored under a name, when they are what the name says. `None`: damaged or not
+    /// there.
+    pub(crate) fn stored_octets(&self, object: &str) -> Result<Option<u64>> {
+        match self.destination.digest(&object_path(object), OBJECT_OCTETS) {
+            Ok(found) => Ok(found
+                .filter(|(_, digest)| digest.to_hex().as_str() == object)
+                .map(|(octets, _)| octets)),
+            Err(BackupError::Damage(_)) => Ok(None),
+            Err(other) => Err(other),
+        }
+    }
+
     /// The octets of a file's piece; `None`: damaged.
     pub(crate) fn piece(&self, piece: &Piece) -> Result<Option<Vec<u8>>> {
         let Some(stored) = self.stored(&piece.object)? else {

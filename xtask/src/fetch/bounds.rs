@@ -1,5 +1,6 @@
 //! Memory and time: a huge message, very many messages, a server that never ends.
 
+use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::Path;
@@ -33,11 +34,15 @@ pub(super) fn run(binary: &Path, quick: bool, cases: &mut Cases) {
     }
 }
 
-/// Peak of the resident memory, in octets, and how a program ended.
-pub(crate) fn peak(command: &mut Command, limit: Duration) -> Fallible<(u64, ExitStatus)> {
+/// Peak of the resident memory, in octets, and how a program ended that says `said`.
+pub(crate) fn peak(
+    command: &mut Command,
+    said: Stdio,
+    limit: Duration,
+) -> Fallible<(u64, ExitStatus)> {
     let mut child = command
         .stdin(Stdio::null())
-        .stdout(Stdio::null())
+        .stdout(said)
         .stderr(Stdio::null())
         .spawn()?;
     let (begun, mut most) = (Instant::now(), 0);
@@ -65,10 +70,15 @@ fn bounded(most: u64) -> Fallible<()> {
 
 fn measured(program: &Program, port: u16) -> Fallible<()> {
     let url = format!("pop3://{USER}@localhost:{port}");
-    let mut command = fetch_command(program, &url, &["--danger-plaintext"]);
-    let (most, status) = peak(&mut command, LIMIT)?;
+    let mut command = fetch_command(program, &url, &["--danger-plaintext", "--json"]);
+    let path = program.path("said.json");
+    let (most, status) = peak(&mut command, File::create(&path)?.into(), LIMIT)?;
     if !status.success() {
         return fail(format!("it ended with {status}"));
+    }
+    let said = fs::read_to_string(&path)?;
+    if !said.contains("\"left\":0,") {
+        return fail(format!("it left something: {said}"));
     }
     bounded(most)
 }
@@ -175,7 +185,7 @@ fn lied_to(binary: &Path, lie: &'static Lie) -> Fallible<()> {
     let program = Program::new(binary, "lied")?;
     let url = format!("pop3://{USER}@127.0.0.1:{port}");
     let mut command = fetch_command(&program, &url, &["--danger-plaintext", "--timeout", "5s"]);
-    let result = peak(&mut command, PATIENCE);
+    let result = peak(&mut command, Stdio::null(), PATIENCE);
     over.store(true, Ordering::Relaxed);
     drop(server.join());
     let (most, status) = result?;

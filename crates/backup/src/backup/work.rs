@@ -112,7 +112,7 @@ impl<'a> Work<'a> {
             digest,
         };
         // One that no generation speaks for, such as a backup leaves that was killed, has to read well.
-        if self.has(&piece) && self.repository.stored(&piece.object)?.is_some() {
+        if self.has(&piece) && self.repository.stored_octets(&piece.object)?.is_some() {
             self.repository
                 .destination
                 .keep(&object_path(&piece.object))?;
@@ -301,7 +301,7 @@ impl<'a> Work<'a> {
         let new: Vec<&String> = self.fresh.keys().collect();
         parallel(&new, PIECES_AT_ONCE, |object| {
             self.hooks.go_on()?;
-            match self.repository.stored(object)? {
+            match self.repository.stored_octets(object)? {
                 Some(_) => Ok(()),
                 None => Err(BackupError::Damage(format!(
                     "{} does not read back as it was written: the destination cannot be trusted",
@@ -322,7 +322,7 @@ impl<'a> Work<'a> {
             .collect();
         // A listing may be behind what was written just now.
         for object in unseen {
-            if self.repository.stored(object)?.is_none() {
+            if self.repository.stored_octets(object)?.is_none() {
                 return Err(BackupError::Busy(format!(
                     "{} went while the backup was made: run it again",
                     object_path(object)

@@ -12,6 +12,9 @@ use std::time::UNIX_EPOCH;
 use super::{Destination, Item};
 use crate::error::{BackupError, Result, io as doing};
 
+/// Octets that are read at once where nothing is kept: they stay in the processor's cache.
+const READ_OCTETS: usize = 128 * 1024;
+
 /// Where files are before they are whole.
 const UNFINISHED: &str = "tmp";
 
@@ -19,6 +22,10 @@ pub(super) struct Folder {
     root: PathBuf,
     /// Folders with names that are not durable yet.
     dirty: Mutex<BTreeSet<PathBuf>>,
+}
+
+fn too_large(name: &str) -> BackupError {
+    BackupError::Damage(format!("{name} is too large"))
 }
 
 impl Folder {
@@ -107,6 +114,14 @@ impl Folder {
         written
     }
 
+    fn open(&self, name: &str) -> Result<Option<File>> {
+        match File::open(self.root.join(name)) {
+            Ok(file) => Ok(Some(file)),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(self.unread(name, &e)),
+        }
+    }
+
     fn walk(&self, folder: &Path, found: &mut Vec<Item>) -> io::Result<()> {
         let entries = match fs::read_dir(folder) {
             Ok(entries) => entries,
@@ -164,10 +179,8 @@ impl Destination for Folder {
     }
 
     fn get(&self, name: &str, most: u64) -> Result<Option<Vec<u8>>> {
-        let file = match File::open(self.root.join(name)) {
-            Ok(file) => file,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(e) => return Err(self.unread(name, &e)),
+        let Some(file) = self.open(name)? else {
+            return Ok(None);
         };
         let octets = file.metadata().map_or(0, |data| data.len());
         let mut bytes = Vec::with_capacity(octets.min(most) as usize + 1);
@@ -175,9 +188,28 @@ impl Destination for Folder {
             .read_to_end(&mut bytes)
             .map_err(|e| self.unread(name, &e))?;
         if bytes.len() as u64 > most {
-            return Err(BackupError::Damage(format!("{name} is too large")));
+            return Err(too_large(name));
         }
         Ok(Some(bytes))
+    }
+
+    fn digest(&self, name: &str, most: u64) -> Result<Option<(u64, blake3::Hash)>> {
+        let Some(mut file) = self.open(name)? else {
+            return Ok(None);
+        };
+        let (mut octets, mut hasher) = (0, blake3::Hasher::new());
+        let mut buffer = vec![0; READ_OCTETS];
+        loop {
+            let read = file.read(&mut buffer).map_err(|e| self.unread(name, &e))?;
+            if read == 0 {
+                return Ok(Some((octets, hasher.finalize())));
+            }
+            octets += read as u64;
+            if octets > most {
+                return Err(too_large(name));
+            }
+            let _ = hasher.update(&buffer[..read]);
+        }
     }
 
     fn list(&self, prefix: &str) -> Result<Vec<Item>> {

@@ -64,6 +64,8 @@ impl Run<'_> {
     pub(super) async fn session(&mut self, window: Window) -> Result<Outcome, Broken> {
         let session = self.log_in().await?;
         self.summary.sessions += 1;
+        // What the one before has left may come now.
+        self.summary.left = 0;
         (self.progress)(Progress::LoggedIn);
         let mut pipeline = session.survey(window);
         let mut planner = Planner::new(self.rules()?);
@@ -466,7 +468,7 @@ impl Run<'_> {
             octets,
             deletions: deletions.count() as u64,
         });
-        self.summary.left = self.summary.left.max(plan.left);
+        self.summary.left += plan.left;
         self.summary.await_backup = plan.await_backup;
         if plan.over_day {
             self.summary.pause = Some(Pause {

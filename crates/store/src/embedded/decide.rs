@@ -295,13 +295,16 @@ fn not_hidden(
     view: ViewId,
     ids: &[UniqueId],
 ) -> rusqlite::Result<Vec<UniqueId>> {
-    let mut ask = c.prepare_cached(
-        "SELECT 1 FROM views v JOIN hidden h ON h.view = v.id
-         WHERE v.mailbox = ? AND v.view = ? AND h.unique_id = ? AND h.until = ?",
-    )?;
+    let hiding: Option<i64> = c
+        .prepare_cached("SELECT id FROM views WHERE mailbox = ? AND view = ? AND hidden_count > 0")?
+        .query_row(params![mailbox, view.as_bytes()], |row| row.get(0))
+        .optional()?;
+    let Some(row) = hiding else {
+        return Ok(ids.to_vec());
+    };
     let mut fresh = Vec::new();
     for id in ids {
-        if !ask.exists(params![mailbox, view.as_bytes(), id.as_bytes(), LIVE])? {
+        if !views::hides(c, row, *id)? {
             fresh.push(*id);
         }
     }

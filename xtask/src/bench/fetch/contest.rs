@@ -1,7 +1,7 @@
 //! One fetcher, one maildrop, an empty folder: how long, how many syncs, how much memory.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use super::super::client::{Buffer, Client, Target};
@@ -116,7 +116,7 @@ impl<'a> Contest<'a> {
     /// The most that was resident of ours, in octets.
     pub(super) fn our_peak(&self) -> Fallible<u64> {
         let program = Program::new(self.binary, "bench-fetch")?;
-        let (most, status) = peak(&mut self.ours(&program), LIMIT)?;
+        let (most, status) = peak(&mut self.ours(&program), Stdio::null(), LIMIT)?;
         if !status.success() {
             return fail(format!("restante fetch ended with {status}"));
         }

@@ -174,9 +174,20 @@ fn live_rows(c: &Connection, row: &MailboxRow) -> rusqlite::Result<Option<Vec<i6
     Ok(Some(live))
 }
 
-fn hides(c: &Connection, view: i64, id: UniqueId) -> rusqlite::Result<bool> {
+pub(super) fn hides(c: &Connection, view: i64, id: UniqueId) -> rusqlite::Result<bool> {
     c.prepare_cached("SELECT 1 FROM hidden WHERE view = ? AND unique_id = ? AND until = ?")?
         .exists(params![view, id.as_bytes(), LIVE])
+}
+
+/// How many live messages are hidden in the view that hides least, and which that is.
+fn least_hidden(c: &Connection, views: &[i64]) -> rusqlite::Result<Option<(i64, i64)>> {
+    let mut ask = c.prepare_cached("SELECT hidden_count FROM views WHERE id = ?")?;
+    let mut least = None;
+    for view in views {
+        let hidden = (ask.query_row([view], |row| row.get(0))?, *view);
+        least = Some(least.map_or(hidden, |least: (i64, i64)| least.min(hidden)));
+    }
+    Ok(least)
 }
 
 /// Writes a tombstone for those of `ids`, just deleted by a view, that none that counts shows any more.
@@ -188,9 +199,11 @@ pub(super) fn leave_if_unwanted(
 ) -> Wish<()> {
     let c = batch.index()?;
     let live = live_rows(c, row).map_err(sql)?.unwrap_or_default();
-    if live.is_empty() {
+    // As long as one view shows everything, nothing leaves, however many messages the others hide.
+    let least = least_hidden(c, &live).map_err(sql)?;
+    let Some((1.., _)) = least else {
         return Ok(());
-    }
+    };
     let mut leaving = Vec::new();
     for id in ids {
         let mut unwanted = true;
@@ -206,15 +219,7 @@ pub(super) fn leave_if_unwanted(
 
 /// Up to `max` live messages that a view has deleted and that none of `live` shows.
 fn unwanted_of_all(c: &Connection, live: &[i64], max: usize) -> rusqlite::Result<Vec<UniqueId>> {
-    // The one that hides least: often nothing at all.
-    let mut fewest: Option<(i64, i64)> = None;
-    for view in live {
-        let count = c
-            .prepare_cached("SELECT hidden_count FROM views WHERE id = ?")?
-            .query_row([view], |row| row.get(0))?;
-        fewest = Some(fewest.map_or((count, *view), |least| least.min((count, *view))));
-    }
-    let Some((1.., least)) = fewest else {
+    let Some((1.., least)) = least_hidden(c, live)? else {
         return Ok(Vec::new());
     };
     let mut ask = c.prepare_cached(
