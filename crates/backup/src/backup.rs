@@ -15,6 +15,7 @@ use crate::destination::canonical;
 use crate::error::{BackupError, Result};
 use crate::keep::Retention;
 use crate::lease::{Lease, Purpose};
+use crate::limits::GENERATIONS;
 use crate::manifest::{Mailbox, Manifest, generation_path};
 use crate::pace::Hooks;
 use crate::prune::{PruneReport, prune};
@@ -99,7 +100,7 @@ fn run(
     state.meet(&repository.place, &repository.id, &repository.encryption)?;
     let lease = Lease::take(&repository.destination, Purpose::Writing)?;
     let mut work = Work::begin(&repository, state, data, hooks)?;
-    let mut manifest = begin(&repository, store, state)?;
+    let mut manifest = begin(&repository, store, state, keep)?;
     // Before the packs: what it speaks of is in them.
     manifest.state = work.state(data)?;
     manifest.packs = work.packs(store)?;
@@ -143,8 +144,20 @@ fn run(
 
 /// A generation that comes after all that are there, however fast they follow, whatever the clock does,
 /// and if a listing does not show the last one yet.
-fn begin(repository: &Repository, store: &EmbeddedStore, state: &State) -> Result<Manifest> {
+fn begin(
+    repository: &Repository,
+    store: &EmbeddedStore,
+    state: &State,
+    keep: Option<&Retention>,
+) -> Result<Manifest> {
     let listed = repository.generations()?;
+    if listed.len() >= GENERATIONS && keep.is_none() {
+        return Err(BackupError::Usage(format!(
+            "there are {} generations at {}: say which to keep, with --keep \"7 daily, 4 weekly, 12 monthly\" or `keep` in [backup], and this backup removes the others",
+            listed.len(),
+            repository.place
+        )));
+    }
     let last = state.generation(&repository.place)?;
     let last = last.as_deref().and_then(order_of);
     let newest = listed.last().map(|generation| generation.order).max(last);

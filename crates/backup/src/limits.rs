@@ -16,7 +16,8 @@ pub const GENERATION_OCTETS: u64 = 1024 * 1024 * 1024;
 /// Pieces under way at once, each in memory twice while it is encrypted.
 pub const PIECES_AT_ONCE: usize = 3;
 
-/// Generations that a destination may hold; beyond it a backup asks for `keep`.
+/// Generations that a destination may hold where nobody says which to keep: the next backup asks for
+/// `keep`, and whatever reads goes on.
 pub const GENERATIONS: usize = 10_000;
 
 /// A lease that is not renewed for so long is left over from a program that ended.

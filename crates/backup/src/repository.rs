@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::destination::{self, Destination};
 use crate::error::{BackupError, Result};
 use crate::lease::{Lease, Purpose};
-use crate::limits::{GENERATION_OCTETS, GENERATIONS, OBJECT_OCTETS};
+use crate::limits::{GENERATION_OCTETS, OBJECT_OCTETS};
 use crate::manifest::{FORMAT, Manifest, Piece, generation_path, object_path};
 use crate::seal::{Key, Opener, Sealer};
 
@@ -244,12 +244,6 @@ impl Repository {
             .iter()
             .filter_map(|item| named(item.name.strip_prefix("generations/")?));
         let mut all: Vec<_> = named.collect();
-        if all.len() > GENERATIONS {
-            return Err(BackupError::Usage(format!(
-                "{} has more than {GENERATIONS} generations: prune it, with `keep` or --keep",
-                self.place
-            )));
-        }
         all.sort();
         Ok(all)
     }

@@ -107,6 +107,31 @@ fn a_generation_comes_after_the_last_that_is_remembered() {
     assert_eq!(ids, [hidden, next]);
 }
 
+/// Past the limit nothing went any more: neither a restore nor the pruning that was asked for.
+#[test]
+fn too_many_generations_hinder_only_who_would_add_to_them() {
+    let world = World::new();
+    world.deliver("ann", 0..5);
+    world.backup(Key::None).unwrap();
+    let folder = world.home.path().join("backups/generations");
+    for number in 0..restante_backup::limits::GENERATIONS {
+        let name = format!("00000000-20200101T000000.000Z-{number:08x}");
+        std::fs::write(folder.join(name), b"").unwrap();
+    }
+    world.restore("r", Key::None).unwrap();
+    let restored = opened(&world.home.path().join("r"));
+    assert_eq!(messages(&restored), messages(&world.store));
+    let refused = world.backup(Key::None).unwrap_err();
+    assert!(matches!(refused, BackupError::Usage(_)), "{refused}");
+    assert!(refused.to_string().contains("--keep"), "{refused}");
+    let (target, keep) = (world.target(Key::None), "1 last".parse().unwrap());
+    let done = with(|h| backup(&world.store, &world.data(), &target, Some(&keep), false, h));
+    let pruned = done.unwrap().pruned.unwrap().generations;
+    assert_eq!(pruned, restante_backup::limits::GENERATIONS as u64 + 1);
+    world.backup(Key::None).unwrap();
+    assert_eq!(generations(&target).unwrap().len(), 2);
+}
+
 /// A check beside the pruning of `serve` took for damage what pruning had removed.
 #[test]
 fn who_looks_at_generations_keeps_them_from_being_pruned() {
