@@ -13,6 +13,9 @@ use std::sync::Arc;
 
 use crate::error::{BackupError, Result};
 
+/// Where a folder's files are before they are whole.
+pub(crate) const UNFINISHED: &str = "tmp/";
+
 /// An object as a listing shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Item {
@@ -42,7 +45,7 @@ pub(crate) trait Destination: Send + Sync {
     fn list(&self, prefix: &str) -> Result<Vec<Item>>;
     /// Removes an object; one that is not there is no error.
     fn delete(&self, name: &str) -> Result<()>;
-    /// Removes what a crash has left half written. Nobody else may be writing.
+    /// Removes what a crash has left half written long ago.
     fn tidy(&self) -> Result<()>;
 }
 

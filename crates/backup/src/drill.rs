@@ -16,7 +16,7 @@ use crate::lease::Lease;
 use crate::limits::DRILL_INDEX_PART;
 use crate::manifest::Manifest;
 use crate::pace::Hooks;
-use crate::repository::{Repository, Target, random_hex};
+use crate::repository::{Repository, Target, is_random, random_hex};
 use crate::stage;
 use crate::state::{Kind, State};
 
@@ -83,7 +83,8 @@ impl Scratch {
         for entry in fs::read_dir(parent).map_err(doing())? {
             let path = entry.map_err(doing())?.path();
             let name = path.file_name().unwrap_or_default().to_string_lossy();
-            if name.starts_with(PREFIX) && path.is_dir() {
+            // Only one that a drill has made.
+            if name.strip_prefix(PREFIX).is_some_and(is_random) && path.is_dir() {
                 fs::remove_dir_all(&path).map_err(doing())?;
             }
         }

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::destination::Destination;
 use crate::error::{BackupError, Result};
 use crate::limits::{LEASE_PATIENCE, LEASE_RENEW, LEASE_STALE, READING_PATIENCE};
+use crate::repository::{is_random, random_hex};
 
 const FOLDER: &str = "leases/";
 
@@ -32,6 +33,14 @@ impl Purpose {
             Self::Writing => "writing",
             Self::Pruning => "pruning",
         }
+    }
+
+    /// What a lease of that name is for; `None` for another program's file.
+    fn of(name: &str) -> Option<Self> {
+        let (word, random) = name.strip_prefix(FOLDER)?.split_once('-')?;
+        let all = [Self::Reading, Self::Writing, Self::Pruning];
+        all.into_iter()
+            .find(|purpose| purpose.word() == word && is_random(random))
     }
 }
 
@@ -94,11 +103,7 @@ impl Lease {
         purpose: Purpose,
     ) -> Result<Option<Self>> {
         let me = Holder::me();
-        let name = format!(
-            "{FOLDER}{}-{}",
-            purpose.word(),
-            crate::repository::random_hex()
-        );
+        let name = format!("{FOLDER}{}-{}", purpose.word(), random_hex());
         let text = serde_json::to_vec(&me)
             .map_err(|e| BackupError::Io(format!("a lease cannot be written: {e}")))?;
         destination.put(&name, &text)?;
@@ -147,8 +152,10 @@ impl Lease {
         let now = mine.map_or(0, |item| item.modified_ms);
         let mut conflict = false;
         for item in all.iter().filter(|item| item.name != self.name) {
-            let pruning = item.name.starts_with("leases/pruning-");
-            if !pruning && purpose != Purpose::Pruning {
+            let Some(theirs) = Purpose::of(&item.name) else {
+                continue;
+            };
+            if theirs != Purpose::Pruning && purpose != Purpose::Pruning {
                 continue;
             }
             let old = now.saturating_sub(item.modified_ms) > LEASE_STALE.as_millis() as u64;

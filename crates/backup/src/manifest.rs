@@ -198,13 +198,25 @@ pub(crate) fn objects(id: &str, bytes: &[u8]) -> Result<Vec<String>> {
     Ok(objects)
 }
 
+/// So many hexadecimal digits, as we write them.
+pub(crate) fn is_hex(text: &str, digits: usize) -> bool {
+    let lower = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
+    text.len() == digits && text.bytes().all(lower)
+}
+
 fn is_digest(name: &str) -> bool {
-    name.len() == 64 && name.bytes().all(|b| b.is_ascii_hexdigit())
+    is_hex(name, 64)
 }
 
 /// Where an object is.
 pub(crate) fn object_path(digest: &str) -> String {
     format!("objects/{}/{digest}", digest.get(..2).unwrap_or_default())
+}
+
+/// The object that a path names; `None` for another program's file.
+pub(crate) fn object_of(path: &str) -> Option<&str> {
+    let digest = path.rsplit('/').next()?;
+    (is_digest(digest) && path == object_path(digest)).then_some(digest)
 }
 
 /// Where a generation is.

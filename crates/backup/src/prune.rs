@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::error::Result;
 use crate::keep::Retention;
 use crate::lease::{Lease, Purpose};
-use crate::manifest::{generation_path, objects};
+use crate::manifest::{generation_path, object_of, objects};
 use crate::pace::Hooks;
 use crate::repository::Repository;
 
@@ -54,8 +54,8 @@ pub(crate) fn prune(
     }
     destination.sync()?;
     for item in destination.list("objects/")? {
-        let name = item.name.rsplit('/').next().unwrap_or_default();
-        if needed.contains(name) {
+        // What others have put there is theirs.
+        if object_of(&item.name).is_none_or(|name| needed.contains(name)) {
             continue;
         }
         hooks.go_on()?;

@@ -6,11 +6,11 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
-use crate::destination::{self, Destination};
+use crate::destination::{self, Destination, UNFINISHED};
 use crate::error::{BackupError, Result};
 use crate::lease::{Lease, Purpose};
 use crate::limits::{GENERATION_OCTETS, OBJECT_OCTETS};
-use crate::manifest::{FORMAT, Manifest, Piece, generation_path, object_path};
+use crate::manifest::{FORMAT, Manifest, Piece, generation_path, is_hex, object_path};
 use crate::seal::{Key, Opener, Sealer};
 
 const DESCRIPTION: &str = "restante-backup.json";
@@ -82,7 +82,11 @@ pub(crate) fn order_of(id: &str) -> Option<u64> {
 
 /// What a generation's name tells; `None` for another file's.
 fn named(id: &str) -> Option<Generation> {
-    let text = id.split('-').nth(1)?;
+    let (rest, random) = id.rsplit_once('-')?;
+    let (_, text) = rest.split_once('-')?;
+    if !is_hex(random, 8) {
+        return None;
+    }
     let at = jiff::civil::DateTime::strptime("%Y%m%dT%H%M%S%.fZ", text).ok()?;
     let at = at.to_zoned(TimeZone::UTC).ok()?.timestamp();
     Some(Generation {
@@ -90,6 +94,11 @@ fn named(id: &str) -> Option<Generation> {
         at_ms: u64::try_from(at.as_millisecond()).ok()?,
         id: id.to_owned(),
     })
+}
+
+/// What [`random_hex`] made.
+pub(crate) fn is_random(name: &str) -> bool {
+    is_hex(name, 16)
 }
 
 /// Whose key opens and whose seals what is there.
@@ -192,6 +201,7 @@ impl Repository {
         // Two programs that find nothing must not both make a key.
         let mut alone = None;
         if found.is_none() && known.is_none() {
+            nobodys(&place, &*destination)?;
             let busy = || BackupError::Busy("another program begins there too: try again".into());
             alone = Some(Lease::take(&destination, Purpose::Pruning)?.ok_or_else(busy)?);
             found = describe(&*destination)?;
@@ -341,6 +351,26 @@ fn describe(destination: &dyn Destination) -> Result<Option<Description>> {
     Ok(Some(description))
 }
 
+/// Where a backup begins nothing may lie under the names that it uses: neither another program's files,
+/// nor backups whose description is lost, of which a new key would take the old one's place.
+fn nobodys(place: &str, destination: &dyn Destination) -> Result<()> {
+    for folder in ["objects/", "generations/", UNFINISHED] {
+        // What a beginning that was killed leaves.
+        let left = |name: &str| {
+            let unfinished = name.strip_prefix(UNFINISHED);
+            unfinished.is_some_and(is_random)
+        };
+        let there = destination.list(folder)?;
+        if let Some(other) = there.iter().find(|item| !left(&item.name)) {
+            return Err(BackupError::Usage(format!(
+                "{place} has no {DESCRIPTION}, and yet {}: take another folder or prefix, or bring the file back if these are backups",
+                other.name
+            )));
+        }
+    }
+    Ok(())
+}
+
 /// The generations at a destination, oldest first. Needs no key.
 ///
 /// # Errors
@@ -359,7 +389,13 @@ mod tests {
         assert!(id.starts_with("00000007-20261123T000101.234Z-"), "{id}");
         let told = named(&id).unwrap();
         assert_eq!((told.order, told.at_ms), (7, 1_795_392_061_234));
-        assert_eq!(named("x"), None);
+        for other in [
+            "x",
+            "7-20261123T000101.234Z",
+            "7-20261123T000101.234Z-0123abcd/x",
+        ] {
+            assert_eq!(named(other), None, "{other}");
+        }
         // By its place, not by the clock nor by its letters.
         let later = named(&generation_id(100_000_000, 5)).unwrap();
         assert!(told < later);

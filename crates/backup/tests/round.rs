@@ -279,7 +279,8 @@ fn pruning_keeps_what_kept_generations_need() {
     world.deliver("ann", 0..40);
     world.backup(Key::None).unwrap();
     // What a crash leaves behind.
-    let stray = world.home.path().join("backups/objects/00/00");
+    let stray = format!("backups/objects/00/00{}", "a1".repeat(31));
+    let stray = world.home.path().join(stray);
     std::fs::create_dir_all(stray.parent().unwrap()).unwrap();
     std::fs::write(&stray, b"x").unwrap();
     world.deliver("ann", 40..60);

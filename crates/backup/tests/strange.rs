@@ -159,6 +159,77 @@ fn who_looks_at_generations_keeps_them_from_being_pruned() {
     assert!(pruned.busy && pruned.generations == 0, "{pruned:?}");
 }
 
+/// A mounted disk has folders of its owner's, some under the very names that a backup uses.
+#[test]
+fn what_others_keep_there_is_not_touched() {
+    let world = World::new();
+    world.deliver("ann", 0..10);
+    world.backup(Key::None).unwrap();
+    let theirs = [
+        "backups/tmp/holiday.jpg",
+        "backups/tmp/0123456789abcdef.jpg",
+        "backups/tmp/mine/0123456789abcdef",
+        "backups/objects/pack/pack-1.idx",
+        "backups/objects/ab/0123456789012345678901234567890123456789",
+        "backups/generations/family-tree",
+        "backups/leases/reading-list",
+        "scratch/drill-plan/x",
+        "scratch/drill-0123456789abcdef.txt",
+    ];
+    let theirs = theirs.map(|name| world.home.path().join(name));
+    let old = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000_000);
+    let put = |path: &std::path::Path| {
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let file = std::fs::File::create(path).unwrap();
+        file.set_modified(old).unwrap();
+    };
+    theirs.iter().for_each(|path| put(path));
+    let left_over = world.home.path().join("backups/tmp/0123456789abcdef");
+    put(&left_over);
+    // Somebody's lease, half written.
+    let arriving = world.home.path().join("backups/tmp/fedcba9876543210");
+    std::fs::write(&arriving, b"").unwrap();
+    let (target, keep) = (world.target(Key::None), "1 last".parse().unwrap());
+    let done = with(|h| backup(&world.store, &world.data(), &target, Some(&keep), false, h));
+    assert!(!done.unwrap().pruned.unwrap().busy);
+    let scratch = world.home.path().join("scratch");
+    with(|h| drill(&world.store, &world.data(), &target, &scratch, 0, h)).unwrap();
+    for path in &theirs {
+        assert!(path.exists(), "{} is gone", path.display());
+    }
+    assert!(!left_over.exists());
+    assert!(arriving.exists());
+}
+
+/// A repository of git's has `objects/` too; and backups whose description is lost keep their key.
+#[test]
+fn nothing_begins_among_files_that_it_could_take_for_its_own() {
+    let world = World::new();
+    world.deliver("ann", 0..3);
+    let place = world.home.path().join("backups");
+    for name in ["objects/info/packs", "generations/x", "tmp/x"] {
+        let path = place.join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, b"").unwrap();
+        let refused = world.backup(Key::None).unwrap_err();
+        assert!(matches!(refused, BackupError::Usage(_)), "{refused}");
+        assert!(refused.to_string().contains(name), "{refused}");
+        std::fs::remove_file(path).unwrap();
+    }
+    let phrase = || Key::Passphrase(restante_proto::Secret::new(b"correct horse"));
+    world.backup(phrase()).unwrap();
+    let key = std::fs::read(place.join("key.age")).unwrap();
+    let description = place.join("restante-backup.json");
+    let described = std::fs::read(&description).unwrap();
+    std::fs::remove_file(&description).unwrap();
+    let target = world.target(phrase());
+    let refused = with(|h| backup(&world.store, &world.data(), &target, None, true, h));
+    assert!(refused.unwrap_err().to_string().contains("bring the file"));
+    assert_eq!(std::fs::read(place.join("key.age")).unwrap(), key);
+    std::fs::write(&description, described).unwrap();
+    world.restore("r", phrase()).unwrap();
+}
+
 /// A drill that was killed leaves its copy of all mail behind.
 #[test]
 fn a_drill_clears_away_what_is_left_of_another_and_looks_for_room() {

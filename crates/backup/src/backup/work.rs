@@ -8,7 +8,7 @@ use restante_store::embedded::{EmbeddedStore, Finding, PackInfo, PackReader};
 use super::{hex, memory, snapshot};
 use crate::error::{BackupError, Result, io};
 use crate::limits::{PIECE_OCTETS, PIECES_AT_ONCE};
-use crate::manifest::{Manifest, Pack, Piece, object_path};
+use crate::manifest::{Manifest, Pack, Piece, object_of, object_path};
 use crate::pace::{Hooks, parallel};
 use crate::repository::Repository;
 use crate::state::State;
@@ -74,7 +74,7 @@ impl<'a> Work<'a> {
         let bad = state.bad(&repository.place)?;
         let listed = repository.destination.list("objects/")?;
         let there = listed.into_iter().filter_map(|item| {
-            let digest = item.name.rsplit('/').next()?.to_owned();
+            let digest = object_of(&item.name)?.to_owned();
             (!bad.contains(&digest)).then_some((digest, item.octets))
         });
         let before = memory::last(data, repository).packs.into_iter();
@@ -312,7 +312,7 @@ impl<'a> Work<'a> {
         let listed = self.repository.destination.list("objects/")?;
         let there: HashMap<&str, u64> = listed
             .iter()
-            .filter_map(|item| Some((item.name.rsplit('/').next()?, item.octets)))
+            .filter_map(|item| Some((object_of(&item.name)?, item.octets)))
             .collect();
         let unseen = |piece: &&Piece| there.get(piece.object.as_str()) != Some(&piece.stored);
         let unseen: BTreeSet<&str> = manifest

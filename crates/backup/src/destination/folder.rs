@@ -7,16 +7,15 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
-use std::time::UNIX_EPOCH;
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::{Destination, Item};
+use super::{Destination, Item, UNFINISHED};
 use crate::error::{BackupError, Result, io as doing};
+use crate::limits::LEASE_STALE;
+use crate::repository::{is_random, random_hex};
 
 /// Octets that are read at once where nothing is kept: they stay in the processor's cache.
 const READ_OCTETS: usize = 128 * 1024;
-
-/// Where files are before they are whole.
-const UNFINISHED: &str = "tmp";
 
 pub(super) struct Folder {
     root: PathBuf,
@@ -92,9 +91,7 @@ impl Folder {
         let path = self.root.join(name);
         let folder = path.parent().unwrap_or(&self.root);
         self.make(folder)?;
-        let mut random = [0; 8];
-        getrandom::fill(&mut random).map_err(io::Error::other)?;
-        let before = unfinished.join(format!("{:016x}", u64::from_ne_bytes(random)));
+        let before = unfinished.join(random_hex());
         let write = || {
             let mut file = OpenOptions::new()
                 .write(true)
@@ -236,6 +233,12 @@ impl Destination for Folder {
         let mut left = Vec::new();
         self.walk(&self.root.join(UNFINISHED), &mut left)
             .map_err(doing(format_args!("cannot list {}", self.root.display())))?;
-        left.iter().try_for_each(|item| self.delete(&item.name))
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        let now_ms = now.map_or(0, |d| d.as_millis() as u64);
+        left.iter()
+            .filter(|item| item.name.strip_prefix(UNFINISHED).is_some_and(is_random))
+            // Who arrives just now has a lease half written.
+            .filter(|item| now_ms.saturating_sub(item.modified_ms) > LEASE_STALE.as_millis() as u64)
+            .try_for_each(|item| self.delete(&item.name))
     }
 }
