@@ -49,10 +49,15 @@ pub(crate) trait Destination: Send + Sync {
     fn tidy(&self) -> Result<()>;
 }
 
-/// What a destination is called in the local state: the same for one place however it is typed.
-pub(crate) fn canonical(place: &str) -> Result<String> {
-    if place.starts_with("s3://") {
-        return Ok(place.trim_end_matches('/').to_owned());
+/// What a destination is called, here and in `state.db`: the same for one place however it is typed, with
+/// slashes at the end, two in a row, `/./`.
+///
+/// # Errors
+/// [`BackupError::Usage`] for what is no destination.
+pub fn canonical(place: &str) -> Result<String> {
+    if let Some(rest) = place.strip_prefix("s3://") {
+        let parts: Vec<&str> = rest.split('/').filter(|part| !part.is_empty()).collect();
+        return Ok(format!("s3://{}", parts.join("/")));
     }
     if let Some((scheme, _)) = place.split_once("://") {
         return Err(BackupError::Usage(format!(
@@ -61,8 +66,9 @@ pub(crate) fn canonical(place: &str) -> Result<String> {
     }
     let path = std::path::absolute(place)
         .map_err(crate::error::io(format_args!("cannot make out {place}")))?;
+    // Two slashes at the beginning are kept by POSIX, and mean one.
     path.to_str()
-        .map(|text| text.trim_end_matches('/').to_owned())
+        .map(|text| format!("/{}", text.trim_matches('/')))
         .ok_or_else(|| BackupError::Usage("a destination's name is UTF-8".into()))
 }
 
@@ -77,4 +83,24 @@ pub(crate) fn open(place: &str) -> Result<Arc<dyn Destination>> {
         ));
     }
     Ok(Arc::new(folder::Folder::new(place.into())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_place_has_one_name() {
+        for typed in ["/mnt/disk", "/mnt//disk/", "/mnt/./disk//", "//mnt/disk"] {
+            assert_eq!(canonical(typed).unwrap(), "/mnt/disk", "{typed}");
+        }
+        for typed in ["s3://mail/a/b", "s3://mail//a/b/", "s3:///mail/a///b"] {
+            assert_eq!(canonical(typed).unwrap(), "s3://mail/a/b", "{typed}");
+        }
+        let here = std::env::current_dir().unwrap();
+        let here = here.to_str().unwrap();
+        assert_eq!(canonical("disk/").unwrap(), format!("{here}/disk"));
+        assert_eq!(canonical("/").unwrap(), "/");
+        assert!(matches!(canonical("ftp://x"), Err(BackupError::Usage(_))));
+    }
 }

@@ -31,6 +31,7 @@ mod state;
 pub use backup::{BackupReport, backup};
 pub use check::{ArchiveReport, BackupCheck, verify_archive, verify_backup};
 pub use covered::Covered;
+pub use destination::canonical;
 pub use drill::{DrillReport, drill};
 pub use error::{BackupError, Result};
 pub use keep::Retention;

@@ -264,6 +264,8 @@ fn target(place: Option<&str>, key: &KeyFrom, config: &Config) -> Result<Target,
                 .to_owned(),
         )
     })?;
+    // However it is typed: a slash that the shell has added is not another place, without the key.
+    let place = engine::canonical(place)?;
     let passphrase = [
         key.passphrase_file.clone().map(SecretFrom::File),
         key.passphrase_env.clone().map(SecretFrom::Environment),
@@ -273,15 +275,12 @@ fn target(place: Option<&str>, key: &KeyFrom, config: &Config) -> Result<Target,
         Key::Passphrase(secrets::now(&from)?)
     } else if let Some(file) = &key.identity_file {
         Key::Identities(secrets::whole_file(file)?)
-    } else if configured == Some(place) {
+    } else if configured == Some(place.as_str()) {
         return configured_target(config);
     } else {
         Key::None
     };
-    Ok(Target {
-        place: place.to_owned(),
-        key: given,
-    })
+    Ok(Target { place, key: given })
 }
 
 /// The destination that the configuration names.

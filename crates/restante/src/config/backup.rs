@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use restante_backup::Retention;
+use restante_backup::{Retention, canonical};
 
 use super::account::SecretFrom;
 use super::section::Section;
@@ -55,7 +55,8 @@ pub(super) fn read(mut section: Section<'_, '_, '_>) -> Backup {
     backup.to = section.take("to", right, |value| {
         let text = value.as_str()?;
         let good = text.starts_with('/') || text.starts_with("s3://") && text.len() > 5;
-        good.then(|| text.trim_end_matches('/').to_owned())
+        // As it is known by: what is remembered of the place is found under that name.
+        canonical(text).ok().filter(|_| good)
     });
     if let Some(every) = interval(&mut section, "every", "1 day") {
         backup.every = every;
