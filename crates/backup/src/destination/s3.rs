@@ -18,7 +18,8 @@ pub(super) struct S3 {
     /// Its own: a backup runs on threads that may wait.
     runtime: Runtime,
     store: Box<dyn ObjectStore>,
-    prefix: String,
+    /// To the letter as it was typed.
+    prefix: Path,
     place: String,
 }
 
@@ -31,28 +32,38 @@ impl S3 {
         if bucket.is_empty() || bucket.contains('@') {
             return Err(usage());
         }
+        let store = builder(bucket)
+            .build()
+            .map_err(|e| BackupError::Usage(format!("{place}: {e}")))?;
+        Self::with(Box::new(store), prefix, place)
+    }
+
+    fn with(store: Box<dyn ObjectStore>, prefix: &str, place: &str) -> Result<Self> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .thread_name("backup-network")
             .enable_all()
             .build()
             .map_err(crate::error::io("cannot start"))?;
-        let store = builder(bucket)
-            .build()
-            .map_err(|e| BackupError::Usage(format!("{place}: {e}")))?;
+        let prefix =
+            Path::parse(prefix).map_err(|e| BackupError::Usage(format!("{place}: {e}")))?;
         Ok(Self {
             runtime,
-            store: Box::new(store),
-            prefix: prefix.trim_matches('/').to_owned(),
+            store,
+            prefix,
             place: place.to_owned(),
         })
     }
 
     fn path(&self, name: &str) -> Path {
-        if self.prefix.is_empty() {
-            return Path::from(name);
-        }
-        Path::from(format!("{}/{name}", self.prefix))
+        let parts = name.split('/').filter(|part| !part.is_empty());
+        parts.fold(self.prefix.clone(), Path::join)
+    }
+
+    /// What a path is called here; `None` for one that is not under the prefix.
+    fn name(&self, path: &Path) -> Option<String> {
+        let parts = path.prefix_match(&self.prefix)?;
+        Some(Path::from_iter(parts).into())
     }
 
     fn failed(&self, what: &str, error: &Error) -> BackupError {
@@ -148,20 +159,17 @@ impl Destination for S3 {
     }
 
     fn list(&self, prefix: &str) -> Result<Vec<Item>> {
-        let under = self.path(prefix.trim_end_matches('/'));
-        let skip = if self.prefix.is_empty() {
-            0
-        } else {
-            self.prefix.len() + 1
-        };
+        let under = self.path(prefix);
         let read = async {
             let mut stream = self.store.list(Some(&under));
             let mut found = Vec::new();
             while let Some(object) = stream.next().await {
                 let object = object?;
-                let name: &str = object.location.as_ref();
+                let Some(name) = self.name(&object.location) else {
+                    continue;
+                };
                 found.push(Item {
-                    name: name.get(skip..).unwrap_or_default().to_owned(),
+                    name,
                     octets: object.size,
                     modified_ms: object.last_modified.timestamp_millis().max(0) as u64,
                 });
@@ -183,5 +191,39 @@ impl Destination for S3 {
     fn tidy(&self) -> Result<()> {
         // What was not put whole is not there.
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use object_store::memory::InMemory;
+
+    use super::*;
+
+    /// A prefix was encoded in names and not where listings were cut: a backup ended well, and no
+    /// generation of it was found.
+    #[test]
+    fn what_is_put_under_any_prefix_is_listed_by_its_name() {
+        for prefix in ["", "mail", "a b~\u{fc}", "50%/#1/[x]{y}", "*?|^`", "a%7Eb"] {
+            let at = S3::with(Box::new(InMemory::new()), prefix, "s3://x").unwrap();
+            for name in [
+                "objects/ab/abcd",
+                "generations/1-2-3",
+                "restante-backup.json",
+            ] {
+                at.put(name, b"x").unwrap();
+                assert_eq!(at.get(name, 9).unwrap().as_deref(), Some(&b"x"[..]));
+            }
+            let listed = |folder| -> Vec<String> {
+                let items = at.list(folder).unwrap().into_iter();
+                items.map(|item| item.name).collect()
+            };
+            assert_eq!(listed("objects/"), ["objects/ab/abcd"], "{prefix}");
+            assert_eq!(listed("generations/"), ["generations/1-2-3"], "{prefix}");
+            at.delete("objects/ab/abcd").unwrap();
+            assert!(listed("objects/").is_empty(), "{prefix}");
+        }
+        let no = S3::with(Box::new(InMemory::new()), "a/../b", "s3://x");
+        assert!(matches!(no, Err(BackupError::Usage(_))));
     }
 }
