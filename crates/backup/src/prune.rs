@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use crate::error::Result;
+use crate::destination::Item;
+use crate::error::{BackupError, Result};
 use crate::keep::Retention;
 use crate::lease::{Lease, Purpose};
-use crate::manifest::{generation_path, object_of, objects};
+use crate::manifest::{Manifest, generation_path, object_of, object_path, objects};
 use crate::pace::Hooks;
 use crate::repository::Repository;
 
@@ -42,18 +43,15 @@ pub(crate) fn prune(
     let mut kept = keep.kept(&all);
     // By its name: a listing may not show yet what was written just now.
     let _ = kept.insert(protected.to_owned());
-    // What the kept ones need is read before anything goes.
-    let mut needed = BTreeSet::new();
-    for id in &kept {
-        needed.extend(objects(id, &repository.generation_bytes(id)?)?);
-    }
+    let there = destination.list("objects/")?;
+    let needed = needed(repository, &kept, &there)?;
     for one in all.iter().filter(|one| !kept.contains(&one.id)) {
         hooks.go_on()?;
         destination.delete(&generation_path(&one.id))?;
         report.generations += 1;
     }
     destination.sync()?;
-    for item in destination.list("objects/")? {
+    for item in &there {
         // What others have put there is theirs.
         if object_of(&item.name).is_none_or(|name| needed.contains(name)) {
             continue;
@@ -66,4 +64,39 @@ pub(crate) fn prune(
     destination.sync()?;
     destination.tidy()?;
     Ok(report)
+}
+
+/// All that the kept generations need, read before anything goes. Each of those names has to be there:
+/// one that is not may be another, with an octet rotten in it, and pruning would take that one.
+fn needed(
+    repository: &Repository,
+    kept: &BTreeSet<String>,
+    there: &[Item],
+) -> Result<BTreeSet<String>> {
+    let there: BTreeSet<&str> = there
+        .iter()
+        .filter_map(|item| object_of(&item.name))
+        .collect();
+    let mut all = BTreeSet::new();
+    for id in kept {
+        let bytes = repository.generation_bytes(id)?;
+        let mut names: BTreeSet<String> = objects(id, &bytes)?.into_iter().collect();
+        match Manifest::decode(id, &bytes, &repository.opener) {
+            Ok(manifest) => names.extend(manifest.pieces().map(|piece| piece.object.clone())),
+            Err(BackupError::Key(_)) => {}
+            Err(other) => return Err(other),
+        }
+        for name in &names {
+            // A listing may not show yet what was written just now.
+            if !there.contains(name.as_str()) && repository.stored_octets(name)?.is_none() {
+                return Err(BackupError::Damage(format!(
+                    "generation {id} is damaged ({} is not there): nothing is removed while it is kept; `restante verify {}` looks at all of it",
+                    object_path(name),
+                    repository.place
+                )));
+            }
+        }
+        all.extend(names);
+    }
+    Ok(all)
 }

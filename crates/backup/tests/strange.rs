@@ -230,6 +230,37 @@ fn nothing_begins_among_files_that_it_could_take_for_its_own() {
     world.restore("r", phrase()).unwrap();
 }
 
+/// One flipped bit in a name of the first line, and pruning removed the object that was meant.
+#[test]
+fn pruning_removes_nothing_while_a_kept_generation_is_damaged() {
+    let world = World::new();
+    world.deliver("ann", 0..40);
+    let first = world.backup(Key::None).unwrap().generation;
+    world.deliver("ann", 40..60);
+    world.backup(Key::None).unwrap();
+    let path = world.home.path().join("backups/generations").join(&first);
+    let right = std::fs::read(&path).unwrap();
+    let text = String::from_utf8(right.clone()).unwrap();
+    let at = text.find("\"objects\":[\"").unwrap() + 13;
+    let mut bytes = right.clone();
+    bytes[at] = if bytes[at] == b'0' { b'1' } else { b'0' };
+    std::fs::write(&path, bytes).unwrap();
+    let objects = || files(&world.home.path().join("backups/objects"));
+    let before = objects();
+    let (target, keep) = (world.target(Key::None), "3 last".parse().unwrap());
+    let prune = |keep| {
+        world.deliver("ann", 60..61);
+        with(|h| backup(&world.store, &world.data(), &target, Some(keep), false, h)).unwrap()
+    };
+    let done = prune(&keep);
+    let error = done.prune_error.unwrap();
+    assert!(error.contains(&first), "{error}");
+    assert!(before.iter().all(|path| path.exists()));
+    std::fs::write(&path, right).unwrap();
+    assert_eq!(prune(&"1 last".parse().unwrap()).prune_error, None);
+    world.restore("r", Key::None).unwrap();
+}
+
 /// A drill that was killed leaves its copy of all mail behind.
 #[test]
 fn a_drill_clears_away_what_is_left_of_another_and_looks_for_room() {

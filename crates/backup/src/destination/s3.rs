@@ -57,7 +57,7 @@ impl S3 {
 
     fn path(&self, name: &str) -> Path {
         let parts = name.split('/').filter(|part| !part.is_empty());
-        parts.fold(self.prefix.clone(), Path::join)
+        parts.fold(self.prefix.clone(), |path, part| path.join(part))
     }
 
     /// What a path is called here; `None` for one that is not under the prefix.
