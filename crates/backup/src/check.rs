@@ -6,12 +6,12 @@ use std::sync::{Mutex, PoisonError};
 
 use restante_store::embedded::{EmbeddedStore, Finding, PackInfo};
 
-use crate::backup::{hex, now_ms};
+use crate::backup::hex;
 use crate::destination::canonical;
 use crate::error::{BackupError, Result};
 use crate::lease::Lease;
 use crate::limits::{PIECE_OCTETS, PIECES_AT_ONCE};
-use crate::manifest::{Manifest, object_path, objects};
+use crate::manifest::{Manifest, Piece, object_path, objects};
 use crate::pace::{Hooks, parallel};
 use crate::repository::{Repository, Target};
 use crate::state::{Kind, State};
@@ -174,13 +174,9 @@ pub fn verify_backup(
     let state = State::open(data)?;
     let place = canonical(&target.place)?;
     let checked = look(store, target, &state, hooks);
-    match &checked {
-        Ok(report) if report.damage.is_empty() => {
-            state.went_well(&place, Kind::Verify, now_ms())?;
-        }
-        Ok(report) => state.failed(&place, Kind::Verify, &report.damage.join("; "))?,
-        Err(BackupError::Stopped) => {}
-        Err(error) => state.failed(&place, Kind::Verify, &error.to_string())?,
+    let found = checked.as_ref().map(|report| report.damage.as_slice());
+    if !matches!(checked, Err(BackupError::Stopped)) {
+        state.looked_at(&place, Kind::Verify, found)?;
     }
     checked
 }
@@ -189,6 +185,8 @@ pub fn verify_backup(
 #[derive(Default)]
 struct Said {
     objects: BTreeSet<String>,
+    /// What an object holds, where manifests could be read.
+    pieces: BTreeMap<String, Piece>,
     /// What an object is, for people.
     meaning: BTreeMap<String, String>,
     newest: Option<Manifest>,
@@ -216,6 +214,15 @@ fn generations(repository: &Repository, report: &mut BackupCheck) -> Result<Said
                     report
                         .damage
                         .push(format!("generation {id} names other objects than it needs"));
+                }
+                for piece in manifest.pieces() {
+                    let before = said.pieces.insert(piece.object.clone(), piece.clone());
+                    if before.is_some_and(|before| before != *piece) {
+                        report.damage.push(format!(
+                            "generation {id} says of {} what no other does",
+                            object_path(&piece.object)
+                        ));
+                    }
                 }
                 for pack in &manifest.packs {
                     for (at, piece) in pack.pieces.iter().enumerate() {
@@ -268,7 +275,8 @@ fn look(
         Ok::<(), BackupError>(())
     };
     let found = parallel(&todo, PIECES_AT_ONCE, |object| {
-        let Some(octets) = repository.stored_octets(object)? else {
+        let piece = said.pieces.get(*object);
+        let Some(octets) = repository.checked_octets(object, piece)? else {
             state.add_bad(&repository.place, object)?;
             return Ok(Err((*object).clone()));
         };

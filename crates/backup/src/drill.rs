@@ -9,7 +9,7 @@ use restante_store::disk::LockFile;
 use restante_store::embedded::{EmbeddedStore, Options};
 use restante_store::{MailStore, MessageFilter, MessageInfo, StoreError};
 
-use crate::backup::{hex, now_ms};
+use crate::backup::hex;
 use crate::destination::canonical;
 use crate::error::{BackupError, Result, io};
 use crate::lease::Lease;
@@ -52,13 +52,9 @@ pub fn drill(
     let state = State::open(data)?;
     let place = canonical(&target.place)?;
     let drilled = run(store, &state, target, scratch, min_free, hooks);
-    match &drilled {
-        Ok(report) if report.damage.is_empty() => {
-            state.went_well(&place, Kind::Drill, now_ms())?;
-        }
-        Ok(report) => state.failed(&place, Kind::Drill, &report.damage.join("; "))?,
-        Err(BackupError::Busy(_) | BackupError::Stopped) => {}
-        Err(error) => state.failed(&place, Kind::Drill, &error.to_string())?,
+    let found = drilled.as_ref().map(|report| report.damage.as_slice());
+    if !matches!(drilled, Err(BackupError::Busy(_) | BackupError::Stopped)) {
+        state.looked_at(&place, Kind::Drill, found)?;
     }
     drilled
 }

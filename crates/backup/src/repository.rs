@@ -306,12 +306,37 @@ impl Repository {
         }
     }
 
-    /// The octets of a file's piece; `None`: damaged.
-    pub(crate) fn piece(&self, piece: &Piece) -> Result<Option<Vec<u8>>> {
-        let Some(stored) = self.stored(&piece.object)? else {
+    /// As `stored_octets`, and they are what `piece` says of them, where one is known.
+    pub(crate) fn checked_octets(
+        &self,
+        object: &str,
+        piece: Option<&Piece>,
+    ) -> Result<Option<u64>> {
+        let Some(piece) = piece else {
+            return self.stored_octets(object);
+        };
+        if matches!(self.opener, Opener::Plain) {
+            let right = |octets: &u64| piece.digest == object && piece.octets == *octets;
+            return Ok(self.stored_octets(object)?.filter(right));
+        }
+        let Some(stored) = self.stored(object)? else {
             return Ok(None);
         };
-        match self.opener.open(&stored) {
+        let plain = self.plain(piece, &stored)?;
+        Ok(plain.map(|_| stored.len() as u64))
+    }
+
+    /// The octets of a file's piece; `None`: damaged.
+    pub(crate) fn piece(&self, piece: &Piece) -> Result<Option<Vec<u8>>> {
+        match self.stored(&piece.object)? {
+            Some(stored) => self.plain(piece, &stored),
+            None => Ok(None),
+        }
+    }
+
+    /// The octets of a file's piece, from what is stored; `None`: they are not what the piece says.
+    pub(crate) fn plain(&self, piece: &Piece, stored: &[u8]) -> Result<Option<Vec<u8>>> {
+        match self.opener.open(stored) {
             Ok(plain) => {
                 let good = plain.len() as u64 == piece.octets
                     && blake3::hash(&plain).to_hex().as_str() == piece.digest;

@@ -6,6 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior, params};
 
+use crate::backup::now_ms;
 use crate::error::{BackupError, Result, sql};
 
 /// What this program writes; a newer one is refused.
@@ -260,8 +261,31 @@ impl State {
         )
     }
 
+    /// Notes what a check or a drill came to: `damage` is what it has found. Of a backup that is damaged
+    /// nobody may believe that it holds the only copy of anything.
+    pub(crate) fn looked_at(
+        &self,
+        place: &str,
+        kind: Kind,
+        damage: std::result::Result<&[String], &BackupError>,
+    ) -> Result<()> {
+        match damage {
+            Ok([]) => self.went_well(place, kind, now_ms()),
+            Ok(damage) => {
+                self.distrust(place)?;
+                self.failed(place, kind, &damage.join("; "))
+            }
+            Err(error) => {
+                if matches!(error, BackupError::Damage(_)) {
+                    self.distrust(place)?;
+                }
+                self.failed(place, kind, &error.to_string())
+            }
+        }
+    }
+
     /// Notes that a check or a drill went well.
-    pub(crate) fn went_well(&self, place: &str, kind: Kind, at_ms: u64) -> Result<()> {
+    fn went_well(&self, place: &str, kind: Kind, at_ms: u64) -> Result<()> {
         let (time, error) = match kind {
             Kind::Backup => return Ok(()),
             Kind::Verify => ("verify_ms", "verify_error"),
@@ -331,9 +355,14 @@ impl State {
         self.objects("backup_bad", place)
     }
 
-    /// Notes a damaged object. What that place held does not count as backed up any more.
+    /// What a place holds does not count as backed up any more, until the next backup.
+    pub(crate) fn distrust(&self, place: &str) -> Result<()> {
+        self.change("DELETE FROM backup_pack WHERE place = ?", &[&place])
+    }
+
+    /// Notes a damaged object.
     pub(crate) fn add_bad(&self, place: &str, object: &str) -> Result<()> {
-        self.change("DELETE FROM backup_pack WHERE place = ?", &[&place])?;
+        self.distrust(place)?;
         self.change(
             "INSERT OR IGNORE INTO backup_bad VALUES (?, ?)",
             params![place, object],

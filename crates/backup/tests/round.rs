@@ -76,6 +76,68 @@ fn a_verified_backup_covers_what_it_holds_and_nothing_younger() {
     assert!(!covered.has(new[0]));
 }
 
+/// A check or a drill had found the backup damaged, and mail was deleted at the provider because of it.
+#[test]
+fn a_backup_that_was_found_damaged_covers_nothing() {
+    let world = World::new();
+    let ids = world.deliver("ann", 0..80);
+    let target = world.target(Key::None);
+    let scratch = world.home.path().join("scratch");
+    let covered = || {
+        let covered = Covered::read(std::sync::Arc::clone(&world.store), &world.data()).unwrap();
+        ids.iter().any(|id| covered.has(*id))
+    };
+    let check = || with(|h| verify_backup(&world.store, &world.data(), &target, h)).unwrap();
+    let drilled = || with(|h| drill(&world.store, &world.data(), &target, &scratch, 0, h)).is_ok();
+    // Not an object, which is noted as bad, but what names them.
+    let spoil = || {
+        let generation = world.backup(Key::None).unwrap().generation;
+        assert!(covered());
+        let path = world
+            .home
+            .path()
+            .join("backups/generations")
+            .join(generation);
+        let mut bytes = std::fs::read(&path).unwrap();
+        *bytes.last_mut().unwrap() ^= 1;
+        std::fs::write(&path, bytes).unwrap();
+    };
+    spoil();
+    assert_eq!(check().damage.len(), 1);
+    assert!(!covered());
+    spoil();
+    assert!(!drilled());
+    assert!(!covered());
+    world.backup(Key::None).unwrap();
+    assert!(covered() && drilled());
+}
+
+/// What the data folder remembers of the last generation has an octet rotten: it went into every later one.
+#[test]
+fn what_is_remembered_wrong_is_not_believed() {
+    let world = World::new();
+    world.deliver("ann", 0..150);
+    world.backup(Key::None).unwrap();
+    let memory = files(&world.data().join("backup"));
+    let [memory] = memory.as_slice() else {
+        panic!("{memory:?}");
+    };
+    let text = std::fs::read_to_string(memory).unwrap();
+    // Of a sealed pack, which is not looked at again.
+    let from = text.find("\"number\":1,").unwrap();
+    let at = from + text[from..].find("\"digest\":\"").unwrap() + 10;
+    let wrong = if text.as_bytes()[at] == b'0' {
+        "1"
+    } else {
+        "0"
+    };
+    let mut wrong_text = text.clone();
+    wrong_text.replace_range(at..=at, wrong);
+    std::fs::write(memory, wrong_text).unwrap();
+    world.backup(Key::None).unwrap();
+    world.restore("r", Key::None).unwrap();
+}
+
 #[test]
 fn an_encrypted_backup_tells_nothing_and_comes_back_with_its_key() {
     let world = World::new();

@@ -23,16 +23,23 @@ pub(super) fn write(data: &Path, repository: &Repository, manifest: &Manifest) -
     let folder = private_folder(data)?;
     let path = path(data, repository);
     let new = folder.join(format!("{}.new", repository.id));
-    fs::write(&new, format!("{}\n{}", manifest.id, manifest.text()?))
+    let text = manifest.text()?;
+    let digest = blake3::hash(text.as_bytes());
+    fs::write(&new, format!("{} {digest}\n{text}", manifest.id))
         .and_then(|()| fs::rename(&new, &path))
         .map_err(io(format_args!("cannot write {}", path.display())))
 }
 
-/// The last generation: as remembered, else as it can be read.
+/// The last generation: as remembered, else as it can be read. Empty: the backup looks at everything.
 pub(super) fn last(data: &Path, repository: &Repository) -> Manifest {
     let remembered = fs::read_to_string(path(data, repository)).ok();
     let parsed = remembered.and_then(|text| {
-        let (id, rest) = text.split_once('\n')?;
+        let (head, rest) = text.split_once('\n')?;
+        let (id, digest) = head.split_once(' ')?;
+        // What is wrong here would go into every later generation.
+        if blake3::hash(rest.as_bytes()).to_hex().as_str() != digest {
+            return None;
+        }
         Manifest::from_text(id, rest).ok()
     });
     parsed
