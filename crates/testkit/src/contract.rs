@@ -70,6 +70,7 @@ macro_rules! contract_tests {
             views a_new_view_sees_what_is_live;
             views a_view_from_now_sees_what_comes;
             views a_view_made_again_is_another_view;
+            views the_last_view_removed_in_its_session_deletes_for_nobody;
             views a_view_name_is_unique_in_its_mailbox;
             views views_tell_their_totals;
             views a_removed_view_lets_nothing_go_that_another_shows;

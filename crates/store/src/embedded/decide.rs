@@ -264,13 +264,14 @@ pub(super) fn delete(
         Err(error) => return Err(error),
     };
     let there = views::named(c, row.id).map_err(sql)?;
+    // Before the rule is asked for: with the last device it falls back to "at once", for all.
+    if view != ViewId::PLAIN && !there.iter().any(|v| v.view == view) {
+        return Ok(());
+    }
     let release = release_of(row.release, !there.is_empty());
     let live = live(c, row.id, ids)?;
     if release == Release::AtOnce {
         return tombstone(batch, id, live).map(drop);
-    }
-    if view != ViewId::PLAIN && !there.iter().any(|v| v.view == view) {
-        return Ok(());
     }
     let fresh = not_hidden(c, row.id, view, &live).map_err(sql)?;
     if !fresh.is_empty() {

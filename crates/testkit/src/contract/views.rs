@@ -144,6 +144,21 @@ pub fn a_view_made_again_is_another_view(make: Make<'_>) {
     assert_eq!(bench.ids(again), [id, unseen]);
 }
 
+/// Without devices a deletion is for all: not that of the device which was the last.
+pub fn the_last_view_removed_in_its_session_deletes_for_nobody(make: Make<'_>) {
+    let bench = Bench::new(make);
+    let phone = bench.view("phone");
+    let id = bench.deliver("a\r\n");
+    let session = bench.open(phone);
+    let mut all = DeletionSet::default();
+    assert_eq!(ids_of(session.as_ref()), [id]);
+    all.insert(0);
+    block_on(bench.store.remove_view(bench.mailbox, phone)).expect("removed");
+    assert_eq!(block_on(session.commit_deletions(&all)), Ok(()));
+    assert_eq!(bench.count(), 1);
+    assert_eq!(bench.ids(ViewId::PLAIN), [id]);
+}
+
 /// In two mailboxes the same name is two views.
 pub fn a_view_name_is_unique_in_its_mailbox(make: Make<'_>) {
     let bench = Bench::new(make);

@@ -432,12 +432,12 @@ impl State {
         let Ok(mailbox) = self.mailbox(id) else {
             return Ok(());
         };
+        if mailbox.since(view).is_err() {
+            return Ok(());
+        }
         let release = mailbox.release();
         if release == Release::AtOnce {
             self.take_away(ids);
-            return Ok(());
-        }
-        if mailbox.since(view).is_err() {
             return Ok(());
         }
         for uid in ids {
