@@ -11,6 +11,9 @@ use std::fs;
 use std::process::{Command, Output};
 
 use home::Home;
+use pollster::block_on as wait;
+use restante_store::embedded::{EmbeddedStore, Options};
+use restante_store::{Access, DeletionSet, MailStore};
 use served::{Server, serve};
 
 fn good(home: &Home, words: &[&str]) -> String {
@@ -149,6 +152,39 @@ fn a_device_has_its_own_password_until_it_is_removed() {
     let (code, _) = refused(&home, &["user", "device", "remove", "me", "tablet"]);
     assert_eq!(code, Some(67));
     assert_eq!(good(&home, &["user", "device", "list", "--json"]), "");
+}
+
+/// A removal that was cut off leaves the view: who made the device again got its holes, and `--from-now` was
+/// passed over.
+#[test]
+fn a_device_made_again_after_a_removal_that_was_cut_off_begins_anew() {
+    let (home, _server, _) = world("");
+    let store = EmbeddedStore::open(&home.path().join("data/restante"), Options::default());
+    let store = store.unwrap();
+    let me = wait(store.find_mailbox("me")).unwrap().unwrap().id;
+    for device in ["tablet", "phone"] {
+        wait(store.add_view(me, device, false)).unwrap();
+    }
+    let views = wait(store.views(me)).unwrap();
+    let tablet = views.iter().find(|view| view.name == "tablet").unwrap().id;
+    let session = wait(store.open(me, tablet, Access::Shared)).unwrap();
+    let mut all = DeletionSet::default();
+    for index in 0..3 {
+        all.insert(index);
+    }
+    wait(session.commit_deletions(&all)).unwrap();
+    drop((session, store));
+    good(&home, &["user", "device", "add", "me", "tablet"]);
+    good(
+        &home,
+        &["user", "device", "add", "me", "phone", "--from-now"],
+    );
+    let devices = json_lines(&good(&home, &["user", "device", "list", "me", "--json"]));
+    let waiting = |name: &str| &devices.iter().find(|d| d["device"] == name).unwrap()["waiting"];
+    assert_eq!(
+        (waiting("tablet"), waiting("phone")),
+        (&3.into(), &0.into())
+    );
 }
 
 #[test]

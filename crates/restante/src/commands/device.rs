@@ -99,9 +99,11 @@ fn make_view(config: &Config, user: &str, device: &str, from_now: bool) -> Resul
     let store = open_store(config, false)?;
     tell_reports(&store);
     let mailbox = wait(store.create_mailbox(user))?;
-    if named(&wait(store.views(mailbox))?, device).is_none() {
-        wait(store.add_view(mailbox, device, from_now))?;
+    // What a removal that was cut off has left is another device's: what that one had hidden this one gets.
+    if let Some(left) = named(&wait(store.views(mailbox))?, device) {
+        wait(store.remove_view(mailbox, left))?;
     }
+    wait(store.add_view(mailbox, device, from_now))?;
     Ok(())
 }
 
