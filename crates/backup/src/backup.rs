@@ -120,6 +120,7 @@ fn run(
             messages: manifest.messages(),
             octets: manifest.octets(),
             packs: &packs,
+            damage: &work.damage,
         },
     )?;
     let mut report = BackupReport {
@@ -134,13 +135,21 @@ fn run(
     };
     drop(lease);
     if let Some(keep) = keep {
-        match prune(&repository, keep, &manifest.id, hooks) {
-            Ok(pruned) => report.pruned = Some(pruned),
-            Err(error) => report.prune_error = Some(error.to_string()),
+        if report.damage.is_empty() && !state.archive_is_damaged()? {
+            match prune(&repository, keep, &manifest.id, hooks) {
+                Ok(pruned) => report.pruned = Some(pruned),
+                Err(error) => report.prune_error = Some(error.to_string()),
+            }
+        } else {
+            report.prune_error = Some(KEPT_ALL.to_owned());
         }
     }
+    state.pruned(&repository.place, report.prune_error.as_deref())?;
     Ok(report)
 }
+
+/// Generation by generation those with what is damaged now would go.
+const KEPT_ALL: &str = "the archive is damaged, and they may be the last that have what it lost: mend it (`restante rebuild --salvage`, `restante restore`), then run `restante verify`";
 
 /// A generation that comes after all that are there, however fast they follow, whatever the clock does,
 /// and if a listing does not show the last one yet.

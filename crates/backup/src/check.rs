@@ -41,7 +41,8 @@ pub struct ArchiveReport {
 /// same. One that is stopped goes on where it was.
 ///
 /// # Errors
-/// Those of the disk; damage is in the report.
+/// Those of the disk; damage is in the report, and noted: until a check finds none, no backup removes older
+/// generations.
 pub fn verify_archive(
     store: &EmbeddedStore,
     data: &Path,
@@ -75,6 +76,7 @@ pub fn verify_archive(
         ));
     }
     state.all_checked(ARCHIVE)?;
+    state.archive_is(&report.damage)?;
     Ok(report)
 }
 

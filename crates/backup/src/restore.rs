@@ -127,6 +127,7 @@ fn remember(data: &Path, repository: &Repository, manifest: &Manifest) -> Result
         messages: manifest.messages(),
         octets: manifest.octets(),
         packs: &[],
+        damage: &[],
     };
     state.backed_up(&repository.place, &done)
 }

@@ -10,7 +10,7 @@ use crate::backup::now_ms;
 use crate::error::{BackupError, Result, sql};
 
 /// What this program writes; a newer one is refused.
-const FORMAT: i64 = 1;
+const FORMAT: i64 = 2;
 
 const SCHEMA: &str = "
     CREATE TABLE backup_format (version INTEGER NOT NULL) STRICT;
@@ -49,6 +49,14 @@ const SCHEMA: &str = "
         PRIMARY KEY (place, object)
     ) STRICT, WITHOUT ROWID;";
 
+/// What format 2 brought: what is wrong although the backup was made.
+const SCHEMA_2: &str = "
+    ALTER TABLE backup_place ADD COLUMN damage TEXT;
+    ALTER TABLE backup_place ADD COLUMN prune_error TEXT;
+    -- What the last check of the archive itself found; no row when all of it was right.
+    CREATE TABLE backup_archive (damage TEXT NOT NULL) STRICT;
+    UPDATE backup_format SET version = 2;";
+
 /// What is remembered. Every method may be called from any thread, and waits for the disk.
 #[derive(Debug)]
 pub struct State {
@@ -70,6 +78,12 @@ pub struct PlaceStatus {
     pub octets: u64,
     /// Why the last backup failed; `None` after a good one.
     pub backup_error: Option<String>,
+    /// What was damaged in the archive when it was backed up last: the backup has it as it is.
+    pub damage: Option<String>,
+    /// What the last check of the archive itself found, wherever it is backed up to.
+    pub archive_damage: Option<String>,
+    /// Why older generations could not be removed after the last backup.
+    pub prune_error: Option<String>,
     /// When all of it was found to be right last.
     pub verify_ms: Option<u64>,
     /// What the last check found.
@@ -98,6 +112,8 @@ pub(crate) struct Done<'a> {
     pub(crate) octets: u64,
     /// Undamaged packs and up to where they are in it.
     pub(crate) packs: &'a [([u8; 16], u64)],
+    /// What was found damaged in the archive.
+    pub(crate) damage: &'a [String],
 }
 
 impl State {
@@ -110,15 +126,10 @@ impl State {
         let change = connection
             .transaction_with_behavior(TransactionBehavior::Immediate)
             .map_err(sql(FAILED))?;
-        match format(&change)? {
-            None => change.execute_batch(SCHEMA).map_err(sql(FAILED))?,
-            Some(known) if known > FORMAT => {
-                return Err(BackupError::Usage(
-                    "state.db was written by a newer program: use that one".into(),
-                ));
-            }
-            Some(_) => {}
+        if format(&change)?.is_none() {
+            change.execute_batch(SCHEMA).map_err(sql(FAILED))?;
         }
+        bring_up(&change)?;
         change.commit().map_err(sql(FAILED))?;
         Ok(Self {
             connection: Mutex::new(connection),
@@ -135,12 +146,20 @@ impl State {
             return Ok(None);
         }
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(path, flags).map_err(sql(FAILED))?;
+        let mut connection = Connection::open_with_flags(path, flags).map_err(sql(FAILED))?;
         connection
             .busy_timeout(std::time::Duration::from_secs(10))
             .map_err(sql(FAILED))?;
-        if format(&connection)?.is_none() {
-            return Ok(None);
+        match format(&connection)? {
+            None => return Ok(None),
+            Some(FORMAT) => {}
+            Some(_) => {
+                let change = connection
+                    .transaction_with_behavior(TransactionBehavior::Immediate)
+                    .map_err(sql(FAILED))?;
+                bring_up(&change)?;
+                change.commit().map_err(sql(FAILED))?;
+            }
         }
         Ok(Some(Self {
             connection: Mutex::new(connection),
@@ -167,7 +186,8 @@ impl State {
         let read = || {
             let mut ask = connection.prepare(
                 "SELECT place, generation, backup_ms, messages, octets, backup_error, verify_ms,
-                     verify_error, drill_ms, drill_error FROM backup_place ORDER BY place",
+                     verify_error, drill_ms, drill_error, damage, prune_error,
+                     (SELECT damage FROM backup_archive) FROM backup_place ORDER BY place",
             )?;
             let time = |ms: Option<i64>| ms.map(|ms| ms as u64);
             let rows = ask.query_map([], |row| {
@@ -182,6 +202,9 @@ impl State {
                     verify_error: row.get(7)?,
                     drill_ms: time(row.get(8)?),
                     drill_error: row.get(9)?,
+                    damage: row.get(10)?,
+                    prune_error: row.get(11)?,
+                    archive_damage: row.get(12)?,
                 })
             })?;
             rows.collect::<rusqlite::Result<_>>()
@@ -304,13 +327,14 @@ impl State {
             let change = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             change.execute(
                 "UPDATE backup_place SET generation = ?2, backup_ms = ?3, messages = ?4,
-                     octets = ?5, backup_error = NULL WHERE place = ?1",
+                     octets = ?5, damage = ?6, backup_error = NULL WHERE place = ?1",
                 params![
                     place,
                     done.generation,
                     done.at_ms as i64,
                     done.messages as i64,
-                    done.octets as i64
+                    done.octets as i64,
+                    text_of(done.damage)
                 ],
             )?;
             change.execute("DELETE FROM backup_pack WHERE place = ?", [place])?;
@@ -325,6 +349,36 @@ impl State {
             change.commit()
         };
         write(&mut connection).map_err(sql(FAILED))
+    }
+
+    /// Notes what came of removing older generations; `None`: they are gone, or all are kept.
+    pub(crate) fn pruned(&self, place: &str, error: Option<&str>) -> Result<()> {
+        self.change(
+            "UPDATE backup_place SET prune_error = ?2 WHERE place = ?1",
+            params![place, error],
+        )
+    }
+
+    /// Notes what a check of the archive itself has found.
+    pub(crate) fn archive_is(&self, damage: &[String]) -> Result<()> {
+        let mut connection = self.connection();
+        let write = |connection: &mut Connection| {
+            let change = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            change.execute("DELETE FROM backup_archive", [])?;
+            if let Some(text) = text_of(damage) {
+                change.execute("INSERT INTO backup_archive VALUES (?)", [text])?;
+            }
+            change.commit()
+        };
+        write(&mut connection).map_err(sql(FAILED))
+    }
+
+    /// Whether the last check of the archive itself has found damage.
+    pub(crate) fn archive_is_damaged(&self) -> Result<bool> {
+        self.connection()
+            .prepare("SELECT 1 FROM backup_archive")
+            .and_then(|mut ask| ask.exists([]))
+            .map_err(sql(FAILED))
     }
 
     /// What verified backups hold, of all places: packs by their ids, up to an octet.
@@ -394,6 +448,24 @@ impl State {
     }
 }
 
+fn text_of(damage: &[String]) -> Option<String> {
+    (!damage.is_empty()).then(|| damage.join("; "))
+}
+
+/// Adds what is missing in tables that an older program has made.
+fn bring_up(change: &Connection) -> Result<()> {
+    let known = format(change)?.unwrap_or(FORMAT);
+    if known > FORMAT {
+        return Err(BackupError::Usage(
+            "state.db was written by a newer program: use that one".into(),
+        ));
+    }
+    if known < 2 {
+        change.execute_batch(SCHEMA_2).map_err(sql(FAILED))?;
+    }
+    Ok(())
+}
+
 fn format(connection: &Connection) -> Result<Option<i64>> {
     let there = connection
         .prepare("SELECT 1 FROM sqlite_schema WHERE name = 'backup_format'")
@@ -406,4 +478,29 @@ fn format(connection: &Connection) -> Result<Option<i64>> {
         .query_row("SELECT version FROM backup_format", [], |row| row.get(0))
         .optional()
         .map_err(sql(FAILED))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_older_program_has_noted_is_read_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state.db");
+        let old = restante_directory::open_state(&path).unwrap();
+        old.execute_batch(SCHEMA).unwrap();
+        let place =
+            "INSERT INTO backup_place (place, repository, encryption) VALUES ('/x', 'r', 'none')";
+        old.execute_batch(place).unwrap();
+        drop(old);
+        let state = State::look(folder.path()).unwrap().unwrap();
+        assert_eq!(state.places().unwrap()[0].place, "/x");
+        let state = State::open(folder.path()).unwrap();
+        state.archive_is(&["bad".to_owned()]).unwrap();
+        assert!(state.archive_is_damaged().unwrap());
+        let newer = "UPDATE backup_format SET version = 99";
+        state.connection().execute_batch(newer).unwrap();
+        assert!(State::look(folder.path()).is_err() && State::open(folder.path()).is_err());
+    }
 }

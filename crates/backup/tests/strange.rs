@@ -3,7 +3,9 @@
 
 mod world;
 
-use restante_backup::{BackupError, Key, State, Target, backup, drill, generations, verify_backup};
+use restante_backup::{
+    BackupError, Key, State, Target, backup, drill, generations, verify_archive, verify_backup,
+};
 use world::{World, files, messages, opened, with};
 
 /// Two machines with one folder: each would prune the other's generations.
@@ -259,6 +261,50 @@ fn pruning_removes_nothing_while_a_kept_generation_is_damaged() {
     std::fs::write(&path, right).unwrap();
     assert_eq!(prune(&"1 last".parse().unwrap()).prune_error, None);
     world.restore("r", Key::None).unwrap();
+}
+
+/// Day by day a backup of a damaged archive went well, until retention had removed the last whole one.
+#[test]
+fn nothing_is_pruned_while_the_archive_is_damaged() {
+    use std::os::unix::fs::FileExt;
+    let world = World::new();
+    world.deliver("ann", 0..10);
+    let (target, keep) = (world.target(Key::None), "1 last".parse().unwrap());
+    let pruning = || {
+        let done = with(|h| backup(&world.store, &world.data(), &target, Some(&keep), false, h));
+        let known = State::look(&world.data()).unwrap().unwrap().places();
+        (done.unwrap(), known.unwrap().remove(0))
+    };
+    let verify = || with(|h| verify_archive(&world.store, &world.data(), h)).unwrap();
+    let flip = || {
+        let path = world.data().join("packs/000001.mbox.zst");
+        let mut options = std::fs::OpenOptions::new();
+        let pack = options.read(true).write(true).open(path).unwrap();
+        let at = pack.metadata().unwrap().len() / 2;
+        let mut octet = [0];
+        pack.read_exact_at(&mut octet, at).unwrap();
+        pack.write_all_at(&[octet[0] ^ 1], at).unwrap();
+    };
+    pruning();
+    flip();
+    let (done, known) = pruning();
+    assert!(!done.damage.is_empty() && done.pruned.is_none(), "{done:?}");
+    assert!(done.prune_error.is_some() && known.prune_error == done.prune_error);
+    assert!(
+        known.damage.is_some() && known.backup_ms.is_some(),
+        "{known:?}"
+    );
+    assert_eq!(generations(&target).unwrap().len(), 2);
+    assert!(!verify().damage.is_empty());
+    // Mended, as far as a backup sees, which does not look at all of it.
+    flip();
+    let (done, known) = pruning();
+    assert!(done.damage.is_empty() && known.damage.is_none(), "{done:?}");
+    assert!(done.pruned.is_none() && known.archive_damage.is_some());
+    assert_eq!(verify().damage, [""; 0]);
+    let (done, known) = pruning();
+    assert_eq!(done.pruned.unwrap().generations, 3);
+    assert_eq!((known.archive_damage, known.prune_error), (None, None));
 }
 
 /// A drill that was killed leaves its copy of all mail behind.

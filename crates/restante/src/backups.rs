@@ -51,6 +51,20 @@ pub(crate) fn wrong(told: &Backup, known: Option<&PlaceStatus>, now_ms: u64) -> 
             ));
         }
     }
+    let standing = [
+        (
+            "The last check of the archive found damage (`restante verify` again when it is mended)",
+            known.archive_damage,
+        ),
+        (
+            "The last backup holds what is damaged in the archive",
+            known.damage,
+        ),
+        ("Older backups were not removed", known.prune_error),
+    ];
+    for (what, why) in standing {
+        wrong.extend(why.map(|why| format!("{what}: {why}")));
+    }
     let failed = [
         ("backup", known.backup_error),
         ("check of the backups", known.verify_error),
@@ -100,6 +114,9 @@ mod tests {
         assert!(with(|known| known.backup_ms = Some(NOW + DAY)).contains("too old"));
         assert!(with(|known| known.drill_ms = Some(NOW - 64 * DAY)).contains("drill is too old"));
         assert!(with(|known| known.drill_error = Some("x".to_owned())).contains("drill failed: x"));
+        assert!(with(|known| known.damage = Some("pack 1".to_owned())).contains("pack 1"));
+        assert!(with(|known| known.archive_damage = Some("pack 2".to_owned())).contains("pack 2"));
+        assert!(with(|known| known.prune_error = Some("full".to_owned())).contains("full"));
     }
 
     #[test]

@@ -60,7 +60,7 @@ pub(crate) fn backup(asked: &Backup, config: &Config, out: &Output) -> Result<Ex
         ))?;
     }
     if let Some(error) = &report.prune_error {
-        output::note(&format!("older generations could not be removed: {error}"));
+        output::note(&format!("older generations were not removed: {error}"));
     }
     tell_damage(&report.damage);
     Ok(ExitCode::from(if report.damage.is_empty() {

@@ -211,7 +211,7 @@ impl Work {
                     error!("archive: {line}");
                 }
                 if let Some(error) = &report.prune_error {
-                    warn!(place, "older backups could not be removed: {error}");
+                    warn!(place, "older backups were not removed: {error}");
                 }
                 info!(
                     place,

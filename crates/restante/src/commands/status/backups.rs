@@ -65,7 +65,8 @@ fn show(
         &json!({
             "backup": place.place, "configured": configured, "generation": place.generation,
             "at": place.backup_ms.map(units::json_time), "messages": place.messages,
-            "octets": place.octets, "error": place.backup_error,
+            "octets": place.octets, "error": place.backup_error, "damage": place.damage,
+            "archive_damage": place.archive_damage, "prune_error": place.prune_error,
             "verified": place.verify_ms.map(units::json_time),
             "verify_error": place.verify_error,
             "drill": place.drill_ms.map(units::json_time), "drill_error": place.drill_error,
@@ -95,6 +96,14 @@ fn show(
         if let Some(error) = error {
             out.people(&format!("    the last {what} failed: {error}"))?;
         }
+    }
+    if let Some(damage) = &place.damage {
+        out.people(&format!(
+            "    it holds what is damaged in the archive: {damage}"
+        ))?;
+    }
+    if let Some(error) = &place.prune_error {
+        out.people(&format!("    older ones were not removed: {error}"))?;
     }
     Ok(())
 }
