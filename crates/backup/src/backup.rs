@@ -173,7 +173,7 @@ fn begin(
     let at_ms = now_ms();
     let mailboxes = pollster::block_on(store.mailboxes())?.into_iter();
     Ok(Manifest {
-        id: generation_id(newest.unwrap_or(0) + 1, at_ms),
+        id: generation_id(newest.unwrap_or(0).saturating_add(1), at_ms),
         at_ms,
         mailboxes: mailboxes
             .map(|mailbox| Mailbox {

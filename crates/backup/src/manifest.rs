@@ -4,9 +4,12 @@
 //! it needs, so that pruning and checking need no key; then the manifest, as JSON with a pack on each
 //! line, or encrypted with age.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use crate::error::{BackupError, Result};
+use crate::limits::{OBJECT_OCTETS, PIECE_OCTETS};
 use crate::seal::{Opener, Sealer};
 
 /// What this program writes and reads.
@@ -132,13 +135,28 @@ impl Manifest {
         if manifest.id != id {
             return Err(damaged(id, "it is another generation's"));
         }
-        for pack in &manifest.packs {
-            let sum: u64 = pack.pieces.iter().map(|piece| piece.octets).sum();
-            if sum != pack.octets {
-                return Err(damaged(id, "pieces are missing"));
-            }
-        }
+        manifest.check().map_err(|what| damaged(id, what))?;
         Ok(manifest)
+    }
+
+    /// Without a key anybody who can write there could have written it: nothing in it may lead out of the
+    /// destination, or to more memory than we would need ourselves.
+    fn check(&self) -> std::result::Result<(), &'static str> {
+        let mut numbers = BTreeSet::new();
+        let mut all = whole(&self.state)?;
+        for pack in &self.packs {
+            let octets = whole(&pack.pieces)?;
+            if octets != pack.octets {
+                return Err("pieces are missing");
+            }
+            if !numbers.insert(pack.number) {
+                return Err("two packs have one number");
+            }
+            all = all.checked_add(octets).ok_or("it is impossibly large")?;
+        }
+        let mut counts = self.mailboxes.iter().map(|mailbox| mailbox.messages);
+        let sum = counts.try_fold(0u64, u64::checked_add);
+        sum.map(drop).ok_or("it counts impossibly many messages")
     }
 
     /// The object that is stored.
@@ -167,6 +185,26 @@ impl Manifest {
         let text = std::str::from_utf8(&plain).map_err(|e| damaged(id, e))?;
         Self::from_text(id, text)
     }
+}
+
+/// The octets of a file in pieces: each at its place, of a size that we write, under a name that is one.
+fn whole(pieces: &[Piece]) -> std::result::Result<u64, &'static str> {
+    let mut all = 0u64;
+    for (at, piece) in pieces.iter().enumerate() {
+        if !is_digest(&piece.object) || !is_digest(&piece.digest) {
+            return Err("a name is none");
+        }
+        let last = at + 1 == pieces.len();
+        let most = PIECE_OCTETS as u64;
+        let right = piece.octets == most || last && (1..most).contains(&piece.octets);
+        if !right || piece.stored > OBJECT_OCTETS {
+            return Err("a piece has an impossible size");
+        }
+        all = all
+            .checked_add(piece.octets)
+            .ok_or("it is impossibly large")?;
+    }
+    Ok(all)
 }
 
 fn outside<'b>(id: &str, bytes: &'b [u8]) -> Result<(Outside, &'b [u8])> {
@@ -222,4 +260,95 @@ pub(crate) fn object_of(path: &str) -> Option<&str> {
 /// Where a generation is.
 pub(crate) fn generation_path(id: &str) -> String {
     format!("generations/{id}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn piece(octets: u64) -> Piece {
+        let digest = blake3::hash(&octets.to_le_bytes()).to_hex().to_string();
+        Piece {
+            object: digest.clone(),
+            octets,
+            stored: octets,
+            digest,
+        }
+    }
+
+    /// Two packs, the first of two pieces.
+    fn manifest() -> Manifest {
+        let whole = PIECE_OCTETS as u64;
+        let pack = |number, pieces: Vec<Piece>| Pack {
+            number,
+            id: format!("{number:032x}"),
+            octets: pieces.iter().map(|piece| piece.octets).sum(),
+            sealed: true,
+            damaged: false,
+            pieces,
+        };
+        Manifest {
+            id: "x".to_owned(),
+            at_ms: 1,
+            mailboxes: vec![Mailbox {
+                name: "me".to_owned(),
+                messages: 3,
+                octets: 9,
+            }],
+            state: vec![piece(4_096)],
+            packs: vec![
+                pack(1, vec![piece(whole), piece(5)]),
+                pack(2, vec![piece(7)]),
+            ],
+        }
+    }
+
+    /// Whoever can write to an unencrypted destination made a restore read any file, or end for want of
+    /// memory.
+    #[test]
+    fn what_we_would_not_write_is_damage() {
+        let read = |manifest: &Manifest| Manifest::from_text("x", &manifest.text().unwrap());
+        assert_eq!(read(&manifest()).unwrap(), manifest());
+        let changes: [fn(&mut Manifest); 10] = [
+            |m| m.packs[0].pieces[0].object = "../../../etc/passwd".to_owned(),
+            |m| m.packs[0].pieces[0].object.make_ascii_uppercase(),
+            |m| m.state[0].digest.truncate(63),
+            |m| m.state[0].octets = u64::MAX,
+            |m| m.state[0].octets = 0,
+            |m| m.state[0].stored = OBJECT_OCTETS + 1,
+            |m| m.packs[0].pieces.swap(0, 1),
+            |m| m.packs[0].octets += 1,
+            |m| m.packs[1].number = 1,
+            |m| {
+                let most = m.mailboxes[0].clone();
+                m.mailboxes.push(Mailbox {
+                    messages: u64::MAX,
+                    ..most
+                });
+            },
+        ];
+        for (at, change) in changes.into_iter().enumerate() {
+            let mut changed = manifest();
+            change(&mut changed);
+            let read = read(&changed);
+            assert!(
+                matches!(read, Err(BackupError::Damage(_))),
+                "{at}: {read:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_object_is_what_is_named_as_one() {
+        let name = piece(1).object;
+        assert_eq!(object_of(&object_path(&name)), Some(name.as_str()));
+        for other in [
+            format!("objects/zz/{name}"),
+            format!("objects/{name}"),
+            name,
+        ] {
+            assert_eq!(object_of(&other), None, "{other}");
+        }
+        assert_eq!(object_of("objects/ab/ab"), None);
+    }
 }
