@@ -132,7 +132,7 @@ fn run(
         // The next backup writes it anew.
         state.add_bad(&repository.place, object)?;
     }
-    damage.accept()?;
+    damage.accept(&folder.path)?;
     let mut report = DrillReport {
         generation: id,
         at_ms: manifest.at_ms,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use restante_store::MailStore;
-use restante_store::embedded::{EmbeddedStore, Options, lock_folder, salvage};
+use restante_store::embedded::{EmbeddedStore, Options, lock_folder};
 
 use crate::error::{BackupError, Result};
 use crate::lease::Lease;
@@ -90,15 +90,16 @@ pub fn restore(
             damage.messages.join("; ")
         )));
     }
-    damage.accept()?;
+    damage.accept(&staging)?;
     report.damage = damage.messages;
     if whole {
         report.state = !manifest.state.is_empty() && !data.join("state.db").exists();
         stage::install(data, &staging)?;
         drop(lock);
-        let good = damage.objects.is_empty();
-        install_index(data, options, &mut report, good)?;
-        if report.state && good {
+        // Makes the index, and takes out what is damaged.
+        let store = stage::mend(data, &staging, options.store.clone())?;
+        count(&store, &mut report)?;
+        if report.state && damage.objects.is_empty() {
             remember(data, &repository, &manifest)?;
         }
         return Ok(report);
@@ -132,22 +133,8 @@ fn remember(data: &Path, repository: &Repository, manifest: &Manifest) -> Result
     state.backed_up(&repository.place, &done)
 }
 
-/// Opens what was put in place, which makes its index; takes out what is damaged.
-fn install_index(
-    data: &Path,
-    options: &RestoreOptions,
-    report: &mut RestoreReport,
-    good: bool,
-) -> Result<()> {
-    let store = if good {
-        let alone = Options {
-            alone: true,
-            ..options.store.clone()
-        };
-        EmbeddedStore::open(data, alone)?
-    } else {
-        salvage(data, options.store.clone())?.0
-    };
+/// Counts what came back.
+fn count(store: &EmbeddedStore, report: &mut RestoreReport) -> Result<()> {
     let mailboxes = pollster::block_on(store.mailboxes())?;
     report.messages = mailboxes.iter().map(|m| m.totals.count).sum();
     let named = mailboxes.into_iter().filter(|m| m.totals.count > 0);

@@ -2,14 +2,16 @@
 //!
 //! A pack has its name there once all of it is checked and synced, so that a restore that was cut off
 //! goes on where it was. `complete` says that all is there: from then on it is finished, by whoever
-//! opens the folder next; without it the archive is as it was.
+//! opens the folder next; without it the archive is as it was. `damaged` says that packs have their names
+//! although they are not whole: one that is not complete is begun anew, and from one that is the archive is
+//! salvaged when it is in its place.
 
 use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use restante_store::embedded::{Finding, PackReader, lock_folder};
+use restante_store::embedded::{EmbeddedStore, Finding, Options, PackReader, lock_folder, salvage};
 
 use crate::error::{BackupError, Result, io};
 use crate::limits::{PIECE_OCTETS, PIECES_AT_ONCE};
@@ -19,6 +21,7 @@ use crate::repository::Repository;
 
 const PREFIX: &str = "restore-";
 const COMPLETE: &str = "complete";
+const DAMAGED: &str = "damaged";
 
 /// Packs that are written at once.
 const PACKS_AT_ONCE: usize = 8;
@@ -37,13 +40,24 @@ pub(crate) struct Damage {
 }
 
 impl Damage {
-    /// Takes what is damaged as it is: from now on it has its name.
-    pub(crate) fn accept(&self) -> Result<()> {
+    /// Takes what is damaged in `folder` as it is: from now on it has its name.
+    pub(crate) fn accept(&self, folder: &Path) -> Result<()> {
+        if !self.unnamed.is_empty() {
+            mark(folder, DAMAGED)?;
+        }
         for (from, to) in &self.unnamed {
             fs::rename(from, to).map_err(io(format_args!("cannot write {}", to.display())))?;
         }
         Ok(())
     }
+}
+
+/// Makes an empty file that says something of a folder, durably.
+fn mark(folder: &Path, name: &str) -> Result<()> {
+    File::create(folder.join(name))
+        .and_then(|file| file.sync_all())
+        .map_err(io("a restore cannot be completed"))?;
+    sync_folder(folder)
 }
 
 pub(crate) fn make_folder(folder: &Path) -> Result<()> {
@@ -77,11 +91,12 @@ pub(crate) fn has_packs(data: &Path) -> Result<bool> {
 }
 
 /// Where a generation is staged in a data folder; what is left of others that were never complete
-/// goes.
+/// goes, and what was taken damaged.
 pub(crate) fn folder_for(data: &Path, generation: &str) -> Result<PathBuf> {
     let own = data.join(format!("{PREFIX}{generation}"));
     for other in staged(data)? {
-        if other != own && !other.join(COMPLETE).exists() {
+        let goes_on = other == own && !other.join(DAMAGED).exists();
+        if !goes_on && !other.join(COMPLETE).exists() {
             fs::remove_dir_all(&other)
                 .map_err(io(format_args!("cannot remove {}", other.display())))?;
         }
@@ -254,14 +269,12 @@ fn write_file(
 
 /// Says that all is there, and puts it in its place. The folder has to be locked.
 pub(crate) fn install(data: &Path, folder: &Path) -> Result<()> {
-    File::create(folder.join(COMPLETE))
-        .and_then(|file| file.sync_all())
-        .map_err(io("a restore cannot be completed"))?;
-    sync_folder(folder)?;
+    mark(folder, COMPLETE)?;
     sync_folder(data)?;
     finish(data, folder)
 }
 
+/// Puts in its place what is there still; what has damage stays to be salvaged.
 fn finish(data: &Path, folder: &Path) -> Result<()> {
     let doing = "a restore cannot be put in place";
     let packs = data.join("packs");
@@ -272,6 +285,12 @@ fn finish(data: &Path, folder: &Path) -> Result<()> {
             Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(io(doing)(e)),
             _ => {}
         }
+    }
+    // First: a program that finds packs and no users makes an empty one.
+    let (from, to) = (folder.join("state.db"), data.join("state.db"));
+    if from.exists() && !to.exists() {
+        fs::rename(from, to).map_err(io(doing))?;
+        sync_folder(data)?;
     }
     for entry in fs::read_dir(folder.join("packs")).map_err(io(doing))? {
         let entry = entry.map_err(io(doing))?;
@@ -284,18 +303,38 @@ fn finish(data: &Path, folder: &Path) -> Result<()> {
         }
         fs::rename(entry.path(), to).map_err(io(doing))?;
     }
-    let (from, to) = (folder.join("state.db"), data.join("state.db"));
-    if from.exists() && !to.exists() {
-        fs::rename(from, to).map_err(io(doing))?;
-    }
     sync_folder(&packs)?;
     sync_folder(data)?;
+    if folder.join(DAMAGED).exists() {
+        return Ok(());
+    }
+    remove(folder)
+}
+
+/// Removes what was staged when all of it has its place.
+fn remove(folder: &Path) -> Result<()> {
+    let doing = "a restore cannot be put in place";
     fs::remove_file(folder.join(COMPLETE)).map_err(io(doing))?;
     fs::remove_dir_all(folder).map_err(io(doing))
 }
 
-/// Finishes a restore that was complete when its program ended. To be called before a data folder is
-/// opened; says whether there was one.
+/// Takes out of an archive what was damaged when it was put in its place from `folder`, if anything was, and
+/// opens it.
+pub(crate) fn mend(data: &Path, folder: &Path, options: Options) -> Result<EmbeddedStore> {
+    if folder.join(DAMAGED).exists() {
+        let (store, _) = salvage(data, options)?;
+        remove(folder)?;
+        return Ok(store);
+    }
+    let alone = Options {
+        alone: true,
+        ..options
+    };
+    Ok(EmbeddedStore::open(data, alone)?)
+}
+
+/// Finishes a restore that was complete when its program ended, and salvages what was damaged in it. To be
+/// called before a data folder is opened; says whether there was one.
 ///
 /// # Errors
 /// [`BackupError::Store`] while another process has the folder open.
@@ -305,11 +344,15 @@ pub fn finish_half_done(data: &Path) -> Result<bool> {
         if !folder.join(COMPLETE).exists() {
             continue;
         }
-        let _lock = lock_folder(data)?;
+        let lock = lock_folder(data)?;
         // Whoever had the lock may have finished it.
         if folder.join(COMPLETE).exists() {
             finish(data, &folder)?;
             done = true;
+        }
+        drop(lock);
+        if folder.join(DAMAGED).exists() {
+            drop(mend(data, &folder, Options::default())?);
         }
     }
     Ok(done)

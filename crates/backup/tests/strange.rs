@@ -4,7 +4,8 @@
 mod world;
 
 use restante_backup::{
-    BackupError, Key, State, Target, backup, drill, generations, verify_archive, verify_backup,
+    BackupError, Key, State, Target, backup, drill, finish_half_done, generations, verify_archive,
+    verify_backup,
 };
 use world::{World, files, messages, opened, with};
 
@@ -305,6 +306,44 @@ fn nothing_is_pruned_while_the_archive_is_damaged() {
     let (done, known) = pruning();
     assert_eq!(done.pruned.unwrap().generations, 3);
     assert_eq!((known.archive_damage, known.prune_error), (None, None));
+}
+
+/// A restore with --skip-damaged that was killed: the next one took the damaged packs for checked, and whoever
+/// finished it left them as they were.
+#[test]
+fn damage_in_a_restore_that_was_cut_off_is_not_forgotten() {
+    let world = World::new();
+    world.deliver("ann", 0..60);
+    let generation = world.backup(Key::None).unwrap().generation;
+    let packs = files(&world.data().join("packs"));
+    let stage = |to: &str, marks: &[&str]| {
+        let data = world.home.path().join(to);
+        let folder = data.join(format!("restore-{generation}"));
+        std::fs::create_dir_all(folder.join("packs")).unwrap();
+        for pack in &packs {
+            let mut bytes = std::fs::read(pack).unwrap();
+            let middle = bytes.len() / 2;
+            bytes[middle] ^= 1;
+            let name = pack.file_name().unwrap();
+            std::fs::write(folder.join("packs").join(name), bytes).unwrap();
+        }
+        for mark in marks {
+            std::fs::write(folder.join(mark), b"").unwrap();
+        }
+        (data, folder)
+    };
+    let (data, _) = stage("r", &["damaged"]);
+    world.restore("r", Key::None).unwrap();
+    assert_eq!(messages(&opened(&data)), messages(&world.store));
+    let (data, folder) = stage("s", &["damaged", "complete"]);
+    assert!(finish_half_done(&data).unwrap());
+    assert!(!folder.exists());
+    let store = opened(&data);
+    let there = messages(&store);
+    assert!(there.values().all(Option::is_some));
+    assert!(there.len() + packs.len() >= 60, "{}", there.len());
+    let own = with(|h| verify_archive(&store, &data, h)).unwrap();
+    assert_eq!(own.damage, [""; 0]);
 }
 
 /// A drill that was killed leaves its copy of all mail behind.
