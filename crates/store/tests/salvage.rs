@@ -204,3 +204,53 @@ fn a_pack_that_is_whole_has_no_findings() {
     }
     assert_eq!(messages, 30);
 }
+
+/// What was cut off was never acknowledged: its messages are stored all the same, its deletions are not
+/// carried out, and nobody gets a message twice that he has deleted since.
+#[test]
+fn an_end_that_was_cut_off_gives_its_messages_once_and_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = || Options {
+        compact: false,
+        hold_ms: 0,
+        grace_ms: 0,
+        ..Options::default()
+    };
+    let deliver = |store: &EmbeddedStore, text: &[u8]| {
+        let mut draft = store.draft(None).unwrap();
+        draft.write(text).unwrap();
+        let delivery = Delivery {
+            mailbox: wait(store.create_mailbox("ann")).unwrap(),
+            message: draft.seal().unwrap(),
+            received_ms: 1_700_000_000_000,
+            source: None,
+        };
+        wait(store.commit(vec![delivery])).unwrap()[0]
+    };
+    let path = folder.path().join("packs/000001.mbox.zst");
+    let store = EmbeddedStore::open(folder.path(), options()).unwrap();
+    let stays = deliver(&store, b"Subject: stays\r\n\r\nx\r\n");
+    let mailbox = wait(store.message(stays)).unwrap().unwrap().mailbox;
+    let before = fs::metadata(&path).unwrap().len() as usize;
+    let late = deliver(&store, b"Subject: late\r\n\r\nx\r\n");
+    wait(store.remove(mailbox, &[stays])).unwrap();
+    drop(store);
+    let bytes = fs::read(&path).unwrap();
+    fs::write(&path, &bytes[..before]).unwrap();
+    fs::remove_file(folder.path().join("index.db")).unwrap();
+    let lost = folder.path().join("lost+found");
+    fs::create_dir_all(&lost).unwrap();
+    let tail = lost.join(format!("000001-{before}-0123456789abcdef.tail"));
+    fs::write(&tail, &bytes[before..]).unwrap();
+    let (store, report) = salvage(folder.path(), options()).unwrap();
+    assert_eq!(report.found, 1);
+    assert_eq!(live(&store), BTreeSet::from([stays, late]));
+    assert!(!tail.exists() && tail.with_extension("tail.taken").exists());
+    drop(store);
+    let store = EmbeddedStore::open(folder.path(), options()).unwrap();
+    wait(store.remove(mailbox, &[late])).unwrap();
+    store.compact_now().unwrap();
+    drop(store);
+    let (store, report) = salvage(folder.path(), options()).unwrap();
+    assert_eq!((report.found, live(&store)), (0, BTreeSet::from([stays])));
+}

@@ -2,7 +2,8 @@
 //!
 //! A damaged pack is written anew without what cannot be read, and takes the old one's place; the old
 //! one goes to `lost+found/`, where a later attempt finds all its octets. So do ends that recovery cut
-//! off: what is whole in them is stored again, under the same unique-ids.
+//! off: messages that are whole in them are stored again, once, under the same unique-ids. Nothing else in
+//! them counts: a deletion there was never acknowledged.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -175,7 +176,7 @@ fn rewrite(
             Batch::Tail => (scanner.salvage(at, end).map_err(fault)?, end),
             Batch::End => break,
         };
-        put_whole(&mut writer, &file, &records, |_| Ok(true)).map_err(fault)?;
+        put_whole(&mut writer, &file, &records, &mut |_| Ok(true)).map_err(fault)?;
         at = next;
     }
     writer.sync().map_err(fault)?;
@@ -187,13 +188,13 @@ fn rewrite(
     Ok(kept)
 }
 
-/// Appends a batch of those records whose messages are what their digests say; says how many
-/// messages.
+/// Appends a batch of those records that are wanted and whose messages are what their digests say; says how
+/// many messages.
 fn put_whole(
     writer: &mut PackWriter,
     file: &Arc<dyn DiskFile>,
     records: &[Found],
-    mut wanted: impl FnMut(UniqueId) -> std::io::Result<bool>,
+    wanted: &mut dyn FnMut(&Record) -> std::io::Result<bool>,
 ) -> std::io::Result<u64> {
     let mut messages = 0;
     let mut begun = false;
@@ -206,11 +207,11 @@ fn put_whole(
                     offset: found.offset,
                     octets: found.octets,
                 };
-                let take = wanted(entry.unique_id)? && body::is_good(file, entry, place);
+                let take = wanted(&found.record)? && body::is_good(file, entry, place);
                 messages += u64::from(take);
                 take
             }
-            _ => true,
+            other => wanted(other)?,
         };
         if !take {
             continue;
@@ -240,7 +241,11 @@ fn keep_aside(inner: &Inner, number: u32) -> std::io::Result<PathBuf> {
     Ok(path)
 }
 
-/// Stores again what is whole in the ends that recovery cut off and nowhere else.
+/// What an end that recovery cut off is called once it was looked through.
+const TAKEN: &str = ".taken";
+
+/// Stores again the messages that are whole in the ends that recovery cut off and nowhere else. Each end
+/// counts once: what is deleted later is not to come back out of it.
 fn from_tails(inner: &Arc<Inner>, c: &mut rusqlite::Connection) -> Result<u64, StoreError> {
     let fault = |e: std::io::Error| super::write_error("a pack cannot be written", &e, inner);
     let names = match inner.disk().list(&inner.packs.lost) {
@@ -263,26 +268,44 @@ fn from_tails(inner: &Arc<Inner>, c: &mut rusqlite::Connection) -> Result<u64, S
                 news += u64::from(!is_known(c, entry.unique_id).map_err(sql)?);
             }
         }
-        if news == 0 {
-            continue;
+        if news > 0 {
+            found += take(inner, c, &file, &records)?;
         }
-        let mut writer = PackWriter::new(Arc::clone(&inner.packs), u64::MAX);
-        let (new, _, _) = writer.begin(&[], &[]).map_err(fault)?;
-        writer.finish(false, true).map_err(fault)?;
-        let wanted = |id| {
-            is_known(c, id)
-                .map(|known| !known)
-                .map_err(std::io::Error::other)
-        };
-        found += put_whole(&mut writer, &file, &records, wanted).map_err(fault)?;
-        writer.sync().map_err(fault)?;
-        writer.begin(&[], &[]).map_err(fault)?;
-        writer.finish(true, true).map_err(fault)?;
-        drop(writer);
-        let pack = inner.packs.reader(new).map_err(fault)?;
-        let end = pack.octets().map_err(fault)?;
-        catchup::catch_up(inner, c, new, pack.as_ref(), end, &mut |_| {})?;
+        let lost = &inner.packs.lost;
+        inner
+            .disk()
+            .rename(&lost.join(name), &lost.join(format!("{name}{TAKEN}")))
+            .and_then(|()| inner.disk().sync_dir(lost))
+            .map_err(fault)?;
     }
+    Ok(found)
+}
+
+/// Stores those messages of an end that are not known, in a pack of their own.
+fn take(
+    inner: &Arc<Inner>,
+    c: &mut rusqlite::Connection,
+    file: &Arc<dyn DiskFile>,
+    records: &[Found],
+) -> Result<u64, StoreError> {
+    let fault = |e: std::io::Error| super::write_error("a pack cannot be written", &e, inner);
+    let mut writer = PackWriter::new(Arc::clone(&inner.packs), u64::MAX);
+    let (new, _, _) = writer.begin(&[], &[]).map_err(fault)?;
+    writer.finish(false, true).map_err(fault)?;
+    let mut wanted = |record: &Record| match record {
+        Record::Entry(entry) => is_known(c, entry.unique_id)
+            .map(|known| !known)
+            .map_err(std::io::Error::other),
+        _ => Ok(false),
+    };
+    let found = put_whole(&mut writer, file, records, &mut wanted).map_err(fault)?;
+    writer.sync().map_err(fault)?;
+    writer.begin(&[], &[]).map_err(fault)?;
+    writer.finish(true, true).map_err(fault)?;
+    drop(writer);
+    let pack = inner.packs.reader(new).map_err(fault)?;
+    let end = pack.octets().map_err(fault)?;
+    catchup::catch_up(inner, c, new, pack.as_ref(), end, &mut |_| {})?;
     Ok(found)
 }
 
