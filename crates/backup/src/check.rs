@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 use restante_store::embedded::{EmbeddedStore, Finding, PackInfo};
 
-use crate::backup::hex;
+use crate::backup::{hex, now_ms};
 use crate::destination::canonical;
 use crate::error::{BackupError, Result};
 use crate::lease::Lease;
@@ -52,7 +52,10 @@ pub fn verify_archive(
     let seen = state.checked(ARCHIVE)?;
     let name = |info: &PackInfo| format!("{}:{}", hex(&info.id), info.octets);
     let all = store.packs()?;
-    let todo: Vec<_> = all.iter().filter(|i| !seen.contains(&name(i))).collect();
+    let todo: Vec<_> = all
+        .iter()
+        .filter(|info| !seen.contains_key(&name(info)))
+        .collect();
     let mut report = ArchiveReport {
         skipped: (all.len() - todo.len()) as u64,
         ..ArchiveReport::default()
@@ -154,6 +157,8 @@ pub struct BackupCheck {
     pub octets: u64,
     /// Objects that a check which was stopped had seen already.
     pub skipped: u64,
+    /// When the first of all these was looked at, in milliseconds since 1970.
+    pub since_ms: u64,
     /// What is damaged or missing, one line each.
     pub damage: Vec<String>,
     /// Messages of the archive, removed ones too, that the newest generation does not hold.
@@ -178,7 +183,9 @@ pub fn verify_backup(
     let checked = look(store, target, &state, hooks);
     let found = checked.as_ref().map(|report| report.damage.as_slice());
     if !matches!(checked, Err(BackupError::Stopped)) {
-        state.looked_at(&place, Kind::Verify, found)?;
+        // As old as the oldest look that it rests on.
+        let since = checked.as_ref().map_or(0, |report| report.since_ms);
+        state.looked_at(&place, Kind::Verify, found, since)?;
     }
     checked
 }
@@ -260,11 +267,17 @@ fn look(
     let repository = Repository::open(target)?;
     let _lease = Lease::reading(&repository.destination);
     state.meet(&repository.place, &repository.id, &repository.encryption)?;
-    let mut report = BackupCheck::default();
+    let mut report = BackupCheck {
+        since_ms: now_ms(),
+        ..BackupCheck::default()
+    };
     let said = generations(&repository, &mut report)?;
     let seen = state.checked(&repository.place)?;
-    let todo: Vec<&String> = said.objects.iter().filter(|o| !seen.contains(*o)).collect();
-    report.skipped = (said.objects.len() - todo.len()) as u64;
+    let (before, todo): (Vec<&String>, Vec<&String>) =
+        said.objects.iter().partition(|o| seen.contains_key(*o));
+    report.skipped = before.len() as u64;
+    let first = before.into_iter().filter_map(|object| seen.get(object));
+    report.since_ms = first.copied().chain([report.since_ms]).min().unwrap_or(0);
     let noted = Mutex::new(Vec::new());
     let note = |object: &str, all: bool| {
         let mut noted = noted.lock().unwrap_or_else(PoisonError::into_inner);

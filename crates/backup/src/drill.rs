@@ -9,7 +9,7 @@ use restante_store::disk::LockFile;
 use restante_store::embedded::{EmbeddedStore, Options};
 use restante_store::{MailStore, MessageFilter, MessageInfo, StoreError};
 
-use crate::backup::hex;
+use crate::backup::{hex, now_ms};
 use crate::destination::canonical;
 use crate::error::{BackupError, Result, io};
 use crate::lease::Lease;
@@ -54,7 +54,7 @@ pub fn drill(
     let drilled = run(store, &state, target, scratch, min_free, hooks);
     let found = drilled.as_ref().map(|report| report.damage.as_slice());
     if !matches!(drilled, Err(BackupError::Busy(_) | BackupError::Stopped)) {
-        state.looked_at(&place, Kind::Drill, found)?;
+        state.looked_at(&place, Kind::Drill, found, now_ms())?;
     }
     drilled
 }

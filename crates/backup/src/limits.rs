@@ -32,6 +32,9 @@ pub const LEASE_PATIENCE: Duration = Duration::from_secs(60);
 /// How long a restore or a check waits for another's pruning; then it goes on beside it.
 pub const READING_PATIENCE: Duration = Duration::from_secs(10);
 
+/// What a check that was stopped has seen is not looked at again by the next one for so long.
+pub const CHECK_GOOD_FOR: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
 /// What a drill's index takes, as a part of the packs' octets: room for it is looked for before.
 pub const DRILL_INDEX_PART: u64 = 8;
 

@@ -8,9 +8,10 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior, pa
 
 use crate::backup::now_ms;
 use crate::error::{BackupError, Result, sql};
+use crate::limits::CHECK_GOOD_FOR;
 
 /// What this program writes; a newer one is refused.
-const FORMAT: i64 = 2;
+const FORMAT: i64 = 3;
 
 const SCHEMA: &str = "
     CREATE TABLE backup_format (version INTEGER NOT NULL) STRICT;
@@ -56,6 +57,17 @@ const SCHEMA_2: &str = "
     -- What the last check of the archive itself found; no row when all of it was right.
     CREATE TABLE backup_archive (damage TEXT NOT NULL) STRICT;
     UPDATE backup_format SET version = 2;";
+
+/// What format 3 brought: when something was checked; what was noted without that is looked at again.
+const SCHEMA_3: &str = "
+    DROP TABLE backup_checked;
+    CREATE TABLE backup_checked (
+        place TEXT NOT NULL,
+        object TEXT NOT NULL,
+        at_ms INTEGER NOT NULL,
+        PRIMARY KEY (place, object)
+    ) STRICT, WITHOUT ROWID;
+    UPDATE backup_format SET version = 3;";
 
 /// What is remembered. Every method may be called from any thread, and waits for the disk.
 #[derive(Debug)]
@@ -284,16 +296,17 @@ impl State {
         )
     }
 
-    /// Notes what a check or a drill came to: `damage` is what it has found. Of a backup that is damaged
+    /// Notes what a check or a drill came to: `damage` is what it has found, `at_ms` when it began. Of a backup that is damaged
     /// nobody may believe that it holds the only copy of anything.
     pub(crate) fn looked_at(
         &self,
         place: &str,
         kind: Kind,
         damage: std::result::Result<&[String], &BackupError>,
+        at_ms: u64,
     ) -> Result<()> {
         match damage {
-            Ok([]) => self.went_well(place, kind, now_ms()),
+            Ok([]) => self.went_well(place, kind, at_ms),
             Ok(damage) => {
                 self.distrust(place)?;
                 self.failed(place, kind, &damage.join("; "))
@@ -393,20 +406,15 @@ impl State {
         read().map_err(sql(FAILED))
     }
 
-    fn objects(&self, table: &str, place: &str) -> Result<BTreeSet<String>> {
+    /// Objects of a place that are known to be damaged.
+    pub(crate) fn bad(&self, place: &str) -> Result<BTreeSet<String>> {
         let connection = self.connection();
         let read = || {
-            let mut ask =
-                connection.prepare(&format!("SELECT object FROM {table} WHERE place = ?"))?;
+            let mut ask = connection.prepare("SELECT object FROM backup_bad WHERE place = ?")?;
             let rows = ask.query_map([place], |row| row.get(0))?;
             rows.collect::<rusqlite::Result<_>>()
         };
         read().map_err(sql(FAILED))
-    }
-
-    /// Objects of a place that are known to be damaged.
-    pub(crate) fn bad(&self, place: &str) -> Result<BTreeSet<String>> {
-        self.objects("backup_bad", place)
     }
 
     /// What a place holds does not count as backed up any more, until the next backup.
@@ -423,9 +431,23 @@ impl State {
         )
     }
 
-    /// What a check that was stopped has seen already.
-    pub(crate) fn checked(&self, place: &str) -> Result<BTreeSet<String>> {
-        self.objects("backup_checked", place)
+    /// What a check that was stopped has seen already, and when, in milliseconds since 1970: not what it
+    /// saw so long ago that it says little of today.
+    pub(crate) fn checked(&self, place: &str) -> Result<BTreeMap<String, u64>> {
+        let now = now_ms();
+        let oldest = now.saturating_sub(CHECK_GOOD_FOR.as_millis() as u64);
+        let connection = self.connection();
+        let read = || {
+            let mut ask = connection.prepare(
+                "SELECT object, at_ms FROM backup_checked
+                 WHERE place = ? AND at_ms BETWEEN ? AND ?",
+            )?;
+            let rows = ask.query_map(params![place, oldest as i64, now as i64], |row| {
+                Ok((row.get(0)?, row.get::<_, i64>(1)? as u64))
+            })?;
+            rows.collect::<rusqlite::Result<_>>()
+        };
+        read().map_err(sql(FAILED))
     }
 
     pub(crate) fn add_checked(&self, place: &str, objects: &[String]) -> Result<()> {
@@ -434,8 +456,8 @@ impl State {
             let change = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             for object in objects {
                 change.execute(
-                    "INSERT OR IGNORE INTO backup_checked VALUES (?, ?)",
-                    params![place, object],
+                    "INSERT OR REPLACE INTO backup_checked VALUES (?, ?, ?)",
+                    params![place, object, now_ms() as i64],
                 )?;
             }
             change.commit()
@@ -462,6 +484,9 @@ fn bring_up(change: &Connection) -> Result<()> {
     }
     if known < 2 {
         change.execute_batch(SCHEMA_2).map_err(sql(FAILED))?;
+    }
+    if known < 3 {
+        change.execute_batch(SCHEMA_3).map_err(sql(FAILED))?;
     }
     Ok(())
 }

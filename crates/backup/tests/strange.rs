@@ -346,6 +346,41 @@ fn damage_in_a_restore_that_was_cut_off_is_not_forgotten() {
     assert_eq!(own.damage, [""; 0]);
 }
 
+/// What a check had seen in spring counted as checked today, when another went on with it.
+#[test]
+fn a_check_goes_on_with_what_was_seen_lately_only() {
+    let world = World::new();
+    world.deliver("ann", 0..300);
+    world.backup(Key::None).unwrap();
+    let target = world.target(Key::None);
+    let began = restante_backup::Hooks::new(&|_| {}, &|| true, None);
+    let stop = || {
+        let stopped = verify_backup(&world.store, &world.data(), &target, &began);
+        assert!(matches!(stopped, Err(BackupError::Stopped)), "{stopped:?}");
+    };
+    let check = || with(|h| verify_backup(&world.store, &world.data(), &target, h)).unwrap();
+    let age = |days: u64| {
+        let state = rusqlite::Connection::open(world.data().join("state.db")).unwrap();
+        let age = "UPDATE backup_checked SET at_ms = at_ms - ? * 86400000";
+        assert!(state.execute(age, [days as i64]).unwrap() > 0);
+    };
+    let known = || {
+        let known = State::look(&world.data()).unwrap().unwrap().places();
+        known.unwrap()[0].verify_ms.unwrap()
+    };
+    stop();
+    age(2);
+    let report = check();
+    assert!(report.skipped > 0 && report.objects > 0, "{report:?}");
+    let two_days = 2 * 86_400_000;
+    assert_eq!(known(), report.since_ms);
+    stop();
+    age(8);
+    let again = check();
+    assert_eq!(again.skipped, 0);
+    assert!(known() >= report.since_ms + two_days);
+}
+
 /// A drill that was killed leaves its copy of all mail behind.
 #[test]
 fn a_drill_clears_away_what_is_left_of_another_and_looks_for_room() {
