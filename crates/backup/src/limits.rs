@@ -38,11 +38,17 @@ pub const CHECK_GOOD_FOR: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// What a drill's index takes, as a part of the packs' octets: room for it is looked for before.
 pub const DRILL_INDEX_PART: u64 = 8;
 
-/// How long a destination in the network may be silent.
+/// How long a destination in the network may take to be reached.
 pub const NETWORK_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How long one request to it is tried again.
-pub const NETWORK_RETRY: Duration = Duration::from_secs(60);
+/// How long it may be silent, with all that is tried again meanwhile: then the request has failed.
+pub const NETWORK_PATIENCE: Duration = Duration::from_secs(60);
+
+/// Octets a second of the slowest line that a backup goes over: what is sent has so much more time.
+pub const NETWORK_SLOWEST: u64 = 16 * 1024;
+
+/// What is no larger does not wait until the line is free: leases have to be renewed.
+pub const SMALL_OCTETS: usize = 64 * 1024;
 
 /// Messages that a merge brings into an archive in one batch, at most,
 pub const MERGE_MESSAGES: usize = 500;

@@ -1,8 +1,11 @@
 //! A bucket of S3, or of what speaks its protocol. One PUT is one object, whole or not there.
 
 use std::env;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
-use futures_util::StreamExt;
+use futures_util::TryStreamExt;
 use object_store::aws::AmazonS3Builder;
 use object_store::path::Path;
 use object_store::{
@@ -12,7 +15,9 @@ use tokio::runtime::Runtime;
 
 use super::{Destination, Item, aws};
 use crate::error::{BackupError, Result};
-use crate::limits::{NETWORK_RETRY, NETWORK_TIMEOUT};
+use crate::limits::{
+    NETWORK_PATIENCE, NETWORK_SLOWEST, NETWORK_TIMEOUT, OBJECT_OCTETS, SMALL_OCTETS,
+};
 
 pub(super) struct S3 {
     /// Its own: a backup runs on threads that may wait.
@@ -21,6 +26,28 @@ pub(super) struct S3 {
     /// To the letter as it was typed.
     prefix: Path,
     place: String,
+    /// How long nothing may be heard.
+    patience: Duration,
+    /// An upload has taken all its time: from then on they go one by one.
+    slow: AtomicBool,
+    line: Mutex<()>,
+}
+
+/// Why a request came to nothing.
+enum Trouble {
+    Late(Duration),
+    Store(Error),
+}
+
+/// Waits for so long, and no longer.
+async fn within<T>(
+    limit: Duration,
+    work: impl Future<Output = object_store::Result<T>>,
+) -> std::result::Result<T, Trouble> {
+    match tokio::time::timeout(limit, work).await {
+        Ok(done) => done.map_err(Trouble::Store),
+        Err(_) => Err(Trouble::Late(limit)),
+    }
 }
 
 impl S3 {
@@ -52,7 +79,21 @@ impl S3 {
             store,
             prefix,
             place: place.to_owned(),
+            patience: NETWORK_PATIENCE,
+            slow: AtomicBool::new(false),
+            line: Mutex::new(()),
         })
+    }
+
+    /// Sends an object. How far it has come nobody can tell, so it has the time that a slow line needs;
+    /// `alone`: with no other upload of ours beside it.
+    fn upload(&self, name: &str, bytes: &[u8], alone: bool) -> std::result::Result<(), Trouble> {
+        let _line = alone.then(|| self.line.lock().unwrap_or_else(PoisonError::into_inner));
+        let octets = bytes.len() as u64;
+        let limit = self.patience + Duration::from_secs(octets / NETWORK_SLOWEST);
+        let (path, payload) = (self.path(name), PutPayload::from(bytes.to_vec()));
+        let put = within(limit, self.store.put(&path, payload));
+        self.runtime.block_on(put).map(drop)
     }
 
     fn path(&self, name: &str) -> Path {
@@ -66,8 +107,17 @@ impl S3 {
         Some(Path::from_iter(parts).into())
     }
 
-    fn failed(&self, what: &str, error: &Error) -> BackupError {
+    fn failed(&self, what: &str, trouble: &Trouble) -> BackupError {
         let place = &self.place;
+        let error = match trouble {
+            Trouble::Store(error) => error,
+            Trouble::Late(limit) => {
+                let limit = limit.as_secs();
+                return BackupError::Unavailable(format!(
+                    "{what} at {place}: nothing was heard for {limit} s; is the network there?"
+                ));
+            }
+        };
         let hint = match error {
             Error::Unauthenticated { .. } | Error::PermissionDenied { .. } => {
                 "; see that AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or the profile, may read, write and delete there"
@@ -115,21 +165,28 @@ fn builder(bucket: &str) -> AmazonS3Builder {
     let client = ClientOptions::new()
         .with_allow_http(plain)
         .with_connect_timeout(NETWORK_TIMEOUT)
-        .with_timeout(NETWORK_RETRY);
+        // A large object over a slow line takes its time: what waits for it says how long.
+        .with_timeout_disabled();
     builder.with_client_options(client).with_retry(RetryConfig {
         backoff: BackoffConfig::default(),
         max_retries: 8,
-        retry_timeout: NETWORK_RETRY,
+        retry_timeout: NETWORK_PATIENCE * 10,
     })
 }
 
 impl Destination for S3 {
     fn put(&self, name: &str, bytes: &[u8]) -> Result<()> {
-        let payload = PutPayload::from(bytes.to_vec());
-        let path = self.path(name);
-        let put = self.runtime.block_on(self.store.put(&path, payload));
-        put.map(drop)
-            .map_err(|e| self.failed(&format!("cannot write {name}"), &e))
+        let slow = self.slow.load(Ordering::Relaxed);
+        let large = bytes.len() > SMALL_OCTETS;
+        let done = match self.upload(name, bytes, slow && large) {
+            // Several shared the line: once more, alone on it.
+            Err(Trouble::Late(_)) if large && !slow => {
+                self.slow.store(true, Ordering::Relaxed);
+                self.upload(name, bytes, true)
+            }
+            done => done,
+        };
+        done.map_err(|e| self.failed(&format!("cannot write {name}"), &e))
     }
 
     fn keep(&self, _name: &str) -> Result<()> {
@@ -144,16 +201,21 @@ impl Destination for S3 {
     fn get(&self, name: &str, most: u64) -> Result<Option<Vec<u8>>> {
         let path = self.path(name);
         let read = async {
-            let got = self.store.get(&path).await?;
+            let got = within(self.patience, self.store.get(&path)).await?;
             if got.meta.size > most {
                 return Ok(None);
             }
-            got.bytes().await.map(Some)
+            let mut bytes = Vec::with_capacity(got.meta.size.min(OBJECT_OCTETS) as usize);
+            let mut stream = got.into_stream();
+            while let Some(part) = within(self.patience, stream.try_next()).await? {
+                bytes.extend_from_slice(&part);
+            }
+            Ok(Some(bytes))
         };
         match self.runtime.block_on(read) {
-            Ok(Some(bytes)) => Ok(Some(bytes.to_vec())),
+            Ok(Some(bytes)) => Ok(Some(bytes)),
             Ok(None) => Err(BackupError::Damage(format!("{name} is too large"))),
-            Err(Error::NotFound { .. }) => Ok(None),
+            Err(Trouble::Store(Error::NotFound { .. })) => Ok(None),
             Err(e) => Err(self.failed(&format!("cannot read {name}"), &e)),
         }
     }
@@ -163,8 +225,7 @@ impl Destination for S3 {
         let read = async {
             let mut stream = self.store.list(Some(&under));
             let mut found = Vec::new();
-            while let Some(object) = stream.next().await {
-                let object = object?;
+            while let Some(object) = within(self.patience, stream.try_next()).await? {
                 let Some(name) = self.name(&object.location) else {
                     continue;
                 };
@@ -177,13 +238,14 @@ impl Destination for S3 {
             Ok(found)
         };
         let listed = self.runtime.block_on(read);
-        listed.map_err(|e: Error| self.failed("cannot list", &e))
+        listed.map_err(|e: Trouble| self.failed("cannot list", &e))
     }
 
     fn delete(&self, name: &str) -> Result<()> {
         let path = self.path(name);
-        match self.runtime.block_on(self.store.delete(&path)) {
-            Ok(()) | Err(Error::NotFound { .. }) => Ok(()),
+        let delete = within(self.patience, self.store.delete(&path));
+        match self.runtime.block_on(delete) {
+            Ok(()) | Err(Trouble::Store(Error::NotFound { .. })) => Ok(()),
             Err(e) => Err(self.failed(&format!("cannot remove {name}"), &e)),
         }
     }
@@ -197,8 +259,29 @@ impl Destination for S3 {
 #[cfg(test)]
 mod tests {
     use object_store::memory::InMemory;
+    use object_store::throttle::{ThrottleConfig, ThrottledStore};
 
     use super::*;
+
+    /// A minute was all that a request had, its octets included: over a slow line no piece ever arrived.
+    #[test]
+    fn what_is_sent_has_the_time_that_its_octets_need() {
+        let wait_put_per_call = Duration::from_millis(300);
+        let slow = ThrottleConfig {
+            wait_put_per_call,
+            ..ThrottleConfig::default()
+        };
+        let store = ThrottledStore::new(InMemory::new(), slow);
+        let mut at = S3::with(Box::new(store), "mail", "s3://x").unwrap();
+        at.patience = Duration::from_millis(30);
+        let late = |done| matches!(done, Err(BackupError::Unavailable(_)));
+        assert!(late(at.put("a", &[0; 9])));
+        // It says nothing of the line.
+        assert!(!at.slow.load(Ordering::Relaxed));
+        let octets = vec![7; NETWORK_SLOWEST as usize * 5];
+        at.put("b", &octets).unwrap();
+        assert_eq!(at.get("b", OBJECT_OCTETS).unwrap(), Some(octets));
+    }
 
     /// A prefix was encoded in names and not where listings were cut: a backup ended well, and no
     /// generation of it was found.
