@@ -102,7 +102,8 @@ impl Directory {
         Ok(password)
     }
 
-    /// Gives a device a new password of its own, which is told this once.
+    /// Gives a device a new password of its own, which is told this once. The old one is void at once, and
+    /// sessions that run notice.
     ///
     /// # Errors
     /// [`DirectoryError::NotFound`], [`DirectoryError::NoDevice`].

@@ -5,7 +5,9 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use restante_directory::limits::DEVICES_PER_USER;
-use restante_directory::{AuthError, Directory, DirectoryError, Login, LoginError, Options};
+use restante_directory::{
+    AuthError, Device, Directory, DirectoryError, Login, LoginError, Options,
+};
 use restante_proto::Secret;
 
 const HERE: Option<IpAddr> = Some(IpAddr::V4(Ipv4Addr::LOCALHOST));
@@ -128,6 +130,19 @@ async fn a_device_that_another_process_removes_is_revoked_at_once() {
     assert_eq!(server.is_revoked(two, true), Ok(false));
     // Though it was remembered a moment ago.
     assert_eq!(log_in(&server, "ann", &password).await.err(), Some(REFUSED));
+    // A new password ends the sessions of the old one, which may be somebody else's by now.
+    let before = tool.devices(Some("ann")).unwrap();
+    tool.renew_device_password("ann", "tablet").unwrap();
+    assert_eq!(server.is_revoked(two, true), Ok(true));
+    let with_password = |mut all: Vec<Device>| {
+        all.iter_mut().for_each(|device| device.has_password = true);
+        all
+    };
+    let after = tool.devices(Some("ann")).unwrap();
+    assert_eq!(after, with_password(before));
+    let mut two = log_in(&server, "ann+tablet", "right").await.unwrap();
+    let two = two.device.as_mut().unwrap();
+    assert_eq!(server.is_revoked(two, true), Ok(false));
     // Made again it is another one.
     tool.add_device("ann", "phone").unwrap();
     assert_eq!(server.is_revoked(one, true), Ok(true));

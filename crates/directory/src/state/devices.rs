@@ -147,17 +147,20 @@ impl State {
         })
     }
 
+    /// Under a new id: sessions that were opened with the old password are another device's from now on.
     pub(crate) fn set_device_hash(
         &self,
         user: &str,
         name: &str,
         (hash, hint): (&str, i64),
     ) -> Result<(), DirectoryError> {
-        let statement = "UPDATE device SET hash = ?3, hint = ?4 WHERE user = ?1 AND name = ?2";
-        found(
-            self.change(statement, params![user, name, hash, hint])?,
-            name,
-        )
+        let statement = "INSERT OR REPLACE INTO device
+                 (user, name, hash, hint, added_ms, seen_ms, address, hello, window, floor, collected)
+             SELECT user, name, ?3, ?4, added_ms, seen_ms, address, hello, window, floor, collected
+             FROM device WHERE user = ?1 AND name = ?2";
+        let renewed = self.change(statement, params![user, name, hash, hint])?;
+        self.changes.own();
+        found(renewed, name)
     }
 
     /// A window begins anew with each new size.

@@ -51,7 +51,7 @@ pub(crate) enum Device {
         /// Show it only so many of the newest messages; `all` for all
         #[arg(long, value_name = "N")]
         window: Option<String>,
-        /// Give it a new password of its own, printed once
+        /// Give it a new password of its own, printed once; its sessions end
         #[arg(long)]
         new_password: bool,
     },
