@@ -381,6 +381,37 @@ fn a_check_goes_on_with_what_was_seen_lately_only() {
     assert!(known() >= report.since_ms + two_days);
 }
 
+/// Encrypted anew, all that a backup had sent had other names: one that was interrupted began from nothing.
+#[test]
+fn an_encrypted_backup_goes_on_where_it_was() {
+    use std::sync::atomic::{AtomicU64, Ordering};
+    let world = World::new();
+    world.deliver("ann", 0..300);
+    let to = age::x25519::Identity::generate().to_public().to_string();
+    let target = world.target(Key::Recipients(vec![to]));
+    let (passed, limit) = (AtomicU64::new(0), 400_000);
+    let progress = |octets| {
+        passed.fetch_add(octets, Ordering::Relaxed);
+    };
+    let stop = || passed.load(Ordering::Relaxed) > limit;
+    let hooks = restante_backup::Hooks::new(&progress, &stop, None);
+    let stopped = backup(&world.store, &world.data(), &target, None, false, &hooks);
+    assert!(matches!(stopped, Err(BackupError::Stopped)), "{stopped:?}");
+    let objects = || files(&world.home.path().join("backups/objects")).len();
+    let sent = objects();
+    assert!(sent > 2, "{sent}");
+    let done = with(|h| backup(&world.store, &world.data(), &target, None, false, h)).unwrap();
+    assert_eq!(objects(), sent + done.objects as usize);
+    // All but a copy of state.db is of use.
+    let checked = with(|h| verify_backup(&world.store, &world.data(), &target, h)).unwrap();
+    assert!(checked.objects as usize + 1 >= objects(), "{checked:?}");
+    let left = files(&world.data().join("backup"));
+    assert!(
+        left.iter().all(|path| path.extension().unwrap() != "sent"),
+        "{left:?}"
+    );
+}
+
 /// A drill that was killed leaves its copy of all mail behind.
 #[test]
 fn a_drill_clears_away_what_is_left_of_another_and_looks_for_room() {

@@ -11,6 +11,7 @@ use crate::limits::{PIECE_OCTETS, PIECES_AT_ONCE};
 use crate::manifest::{Manifest, Pack, Piece, object_of, object_path};
 use crate::pace::{Hooks, parallel};
 use crate::repository::Repository;
+use crate::seal::Sealer;
 use crate::state::State;
 
 /// Packs that are open at once.
@@ -27,6 +28,8 @@ pub(super) struct Work<'a> {
     there: HashMap<String, u64>,
     /// What the last generation says of packs, by their ids.
     before: HashMap<String, Pack>,
+    /// What was sent before; `None` without encryption, where the octets themselves give the name.
+    sent: Option<memory::Sent>,
     /// Objects written by this backup, and their octets.
     pub(super) fresh: BTreeMap<String, u64>,
     /// Undamaged packs, and up to where.
@@ -78,7 +81,13 @@ impl<'a> Work<'a> {
             (!bad.contains(&digest)).then_some((digest, item.octets))
         });
         let before = memory::last(data, repository).packs.into_iter();
+        let sent = match repository.sealer {
+            Sealer::Plain => None,
+            #[cfg(feature = "age")]
+            Sealer::Age(_) => Some(memory::Sent::open(data, repository)?),
+        };
         Ok(Self {
+            sent,
             repository,
             hooks,
             there: there.collect(),
@@ -100,6 +109,13 @@ impl<'a> Work<'a> {
         if let Some(piece) = same {
             return Ok((piece.clone(), How::There));
         }
+        let octets = plain.len() as u64;
+        let sent = self.sent.as_ref().and_then(|s| s.find(&digest, octets));
+        if let Some(piece) = sent
+            && self.keeps(piece)?
+        {
+            return Ok((piece.clone(), How::There));
+        }
         let sealed = self.repository.sealer.seal(plain)?;
         let object = match &sealed {
             std::borrow::Cow::Borrowed(_) => digest.clone(),
@@ -107,20 +123,30 @@ impl<'a> Work<'a> {
         };
         let piece = Piece {
             object,
-            octets: plain.len() as u64,
+            octets,
             stored: sealed.len() as u64,
             digest,
         };
-        // One that no generation speaks for, such as a backup leaves that was killed, has to read well.
-        if self.has(&piece) && self.repository.stored_octets(&piece.object)?.is_some() {
-            self.repository
-                .destination
-                .keep(&object_path(&piece.object))?;
+        if self.keeps(&piece)? {
             return Ok((piece, How::There));
         }
         let path = object_path(&piece.object);
         self.repository.destination.put(&path, &sealed)?;
+        if let Some(sent) = &self.sent {
+            sent.add(&piece);
+        }
         Ok((piece, How::Written))
+    }
+
+    /// Whether an object is there that no generation speaks for, such as a backup leaves that was killed: it
+    /// has to read well. Then it is made durable.
+    fn keeps(&self, piece: &Piece) -> Result<bool> {
+        if !self.has(piece) || self.repository.stored_octets(&piece.object)?.is_none() {
+            return Ok(false);
+        }
+        let path = object_path(&piece.object);
+        self.repository.destination.keep(&path)?;
+        Ok(true)
     }
 
     fn note(&mut self, piece: &Piece, how: How) {
