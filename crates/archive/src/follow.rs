@@ -91,7 +91,8 @@ impl Archive {
     /// Also when another process reads one of the files all the while; then it is forgotten, but its octets are still there.
     pub fn erase(&self, mailbox: MailboxId) -> Result<(), ArchiveError> {
         self.state.erase(mailbox)?;
-        self.index.erase(mailbox)
+        self.index.erase(mailbox)?;
+        self.copy_marks()
     }
 
     /// Remembers that somebody reads this mailbox here: it is indexed from now on, unless the

@@ -18,7 +18,7 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension, Transaction, Transactio
 use crate::error::search as failed;
 use crate::{ArchiveError, limits};
 
-pub(crate) use write::{Arrival, find, insert, remove, remove_mailbox, set_marks};
+pub(crate) use write::{Arrival, find, forget_marks, insert, remove, remove_mailbox, set_marks};
 
 /// What this program writes. A file of another format that is older is made anew, a newer one refused.
 const FORMAT: i64 = 1;

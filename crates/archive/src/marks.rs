@@ -2,13 +2,14 @@
 //! rebuilt index has them again; copied into `search.db`, where searches see them.
 //!
 //! Each change has a number, and `search.db` remembers up to which it has seen them: whoever dies
-//! between the two files leaves work, not a difference.
+//! between the two files leaves work, not a difference. A number beyond the highest there is was seen in
+//! another `state.db`, or went with a mailbox that was erased: then all is copied anew.
 
 use restante_store::{MailboxId, UniqueId};
 use rusqlite::{OptionalExtension, params};
 
 use crate::extract::cut;
-use crate::index::{flags, set_marks, unsigned};
+use crate::index::{flags, forget_marks, set_marks, unsigned};
 use crate::{Archive, ArchiveError, Scope, limits, wait};
 
 /// What is said of one message, as `Marks::of_row` reads it.
@@ -201,6 +202,8 @@ impl Archive {
         &self,
         changes: impl IntoIterator<Item = (UniqueId, MailboxId, &'c MarkChange)>,
     ) -> Result<u64, ArchiveError> {
+        // Numbers begin after the highest: what the index has seen must not be beyond it.
+        self.copy_marks()?;
         let full = self.state.write(|c| {
             let mut number: i64 = c.query_row(
                 "SELECT coalesce(max(change), 0) FROM archive_mark",
@@ -250,25 +253,34 @@ impl Archive {
             let seen: i64 = self
                 .index
                 .read(|c| c.query_row("SELECT marks FROM meta", [], |row| row.get(0)))?;
-            let changed: Vec<(i64, Vec<u8>, Marks)> = self.state.read(|c| {
-                c.prepare_cached(
-                    "SELECT change, uid, flags, junk, labels, thread FROM archive_mark
-                     WHERE change > ?1 ORDER BY change LIMIT 1000",
-                )?
-                .query_map([seen], |row| {
-                    Ok((row.get(0)?, row.get(1)?, Marks::of_row(row, 2)?))
-                })?
-                .collect()
+            let (newest, changed) = self.state.read(|c| {
+                let newest: i64 = c
+                    .prepare_cached("SELECT coalesce(max(change), 0) FROM archive_mark")?
+                    .query_row([], |row| row.get(0))?;
+                let changed = c
+                    .prepare_cached(
+                        "SELECT change, uid, flags, junk, labels, thread FROM archive_mark
+                         WHERE change > ?1 ORDER BY change LIMIT 1000",
+                    )?
+                    .query_map([seen], |row| {
+                        Ok((row.get(0)?, row.get(1)?, Marks::of_row(row, 2)?))
+                    })?
+                    .collect::<rusqlite::Result<Vec<(i64, Vec<u8>, Marks)>>>()?;
+                Ok((newest, changed))
             })?;
-            let Some((last, ..)) = changed.last() else {
-                return Ok(());
+            let last = match changed.last() {
+                Some((last, ..)) => *last,
+                None if newest < seen => 0,
+                None => return Ok(()),
             };
-            let last = *last;
             self.index.write(|c| {
                 let now: i64 = c.query_row("SELECT marks FROM meta", [], |row| row.get(0))?;
                 // Another process was faster: what it wrote is as good, or younger.
                 if now != seen {
                     return Ok(());
+                }
+                if last == 0 {
+                    forget_marks(c)?;
                 }
                 for (_, uid, marks) in &changed {
                     if let Ok(uid) = <[u8; 16]>::try_from(&uid[..]) {

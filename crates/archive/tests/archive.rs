@@ -382,6 +382,75 @@ fn no_octet_of_an_erased_mailbox_stays() {
     }
 }
 
+/// The mailbox that was marked last took the highest numbers along when it was erased, and what was said of
+/// others afterwards had numbers that the index had seen already.
+#[test]
+fn marks_are_seen_after_another_mailbox_was_erased() {
+    let home = Home::new();
+    let bob = wait(home.store.create_mailbox("bob")).unwrap();
+    home.archive.want(bob).unwrap();
+    let ours: Vec<_> = (1..=3)
+        .map(|day| home.receive(&mail("ours", day, "", "x")))
+        .collect();
+    let theirs: Vec<_> = (1..=5)
+        .map(|day| home.put(bob, &mail("theirs", day, "", "x")))
+        .collect();
+    home.catch_up();
+    let star = MarkChange {
+        starred: Some(true),
+        ..MarkChange::default()
+    };
+    let mark = |ids: &[UniqueId]| home.archive.mark(&Scope::all(), ids, &star).unwrap();
+    mark(&ours[..1]);
+    mark(&theirs);
+    wait(home.store.remove_mailbox(bob, true)).unwrap();
+    home.archive.erase(bob).unwrap();
+    mark(&ours[1..2]);
+    assert_eq!(home.found("is:starred"), [ours[1], ours[0]]);
+    mark(&ours[2..]);
+    assert_eq!(home.found("is:starred").len(), 3);
+}
+
+#[test]
+fn an_older_state_beside_a_younger_index_is_what_counts() {
+    let mut home = Home::new();
+    let ids: Vec<_> = (1..=4)
+        .map(|day| home.receive(&mail("one", day, "X-Spam-Flag: YES\r\n", "x")))
+        .collect();
+    let mark = |home: &Home, id: UniqueId, label: &str| {
+        let change = MarkChange {
+            starred: Some(true),
+            junk: Some(false),
+            add: vec![label.to_owned()],
+            ..MarkChange::default()
+        };
+        home.archive.mark(&Scope::all(), &[id], &change).unwrap();
+    };
+    mark(&home, ids[0], "kept");
+    let (state, kept) = (
+        home.folder.path().join("state.db"),
+        home.folder.path().join("kept.db"),
+    );
+    let copy = rusqlite::Connection::open(&state).unwrap();
+    copy.execute("VACUUM INTO ?1", [kept.to_str().unwrap()])
+        .unwrap();
+    drop(copy);
+    mark(&home, ids[1], "lost");
+    mark(&home, ids[2], "lost");
+    drop(home.archive);
+    for ending in ["-wal", "-shm"] {
+        std::fs::remove_file(home.folder.path().join(format!("state.db{ending}"))).ok();
+    }
+    std::fs::rename(kept, state).unwrap();
+    home.archive = open(home.folder.path(), &home.store);
+    home.catch_up();
+    assert_eq!(home.found("is:starred"), ids[..1]);
+    assert_eq!(home.found("label:*"), ids[..1]);
+    assert_eq!(home.found("is:junk"), [ids[3], ids[2], ids[1]]);
+    mark(&home, ids[3], "new");
+    assert_eq!(home.found("is:starred"), [ids[3], ids[0]]);
+}
+
 #[test]
 fn rules_act_on_what_arrives_and_on_demand() {
     let home = Home::new();

@@ -3,7 +3,7 @@
 use restante_store::{MailboxId, UniqueId};
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::{SLOT_BITS, facts, meta, row_of};
+use super::{SLOT_BITS, facts, flags, meta, row_of};
 use crate::extract::{Extract, Group, sane};
 use crate::marks::Marks;
 use crate::thread;
@@ -160,6 +160,17 @@ pub(crate) fn set_marks(c: &Connection, uid: UniqueId, marks: &Marks) -> rusqlit
         join_thread(c, id, marks)?;
         set_labels(c, id, &marks.labels)?;
     }
+    Ok(())
+}
+
+/// As if nobody had said anything of any message.
+pub(crate) fn forget_marks(c: &Connection) -> rusqlite::Result<()> {
+    let header = "CASE WHEN facts & ?1 <> 0 THEN ?2 ELSE 0 END";
+    c.execute(
+        &format!("UPDATE message SET flags = {header} WHERE flags <> {header}"),
+        [facts::JUNK, flags::JUNK],
+    )?;
+    c.execute("DELETE FROM label", [])?;
     Ok(())
 }
 
