@@ -14,9 +14,10 @@ use restante_store::{
 use rusqlite::{Connection, OptionalExtension, params};
 use tracing::warn;
 
+use crate::error::search as failed;
 use crate::extract::extract;
 use crate::index::{self, Arrival, facts};
-use crate::{Archive, ArchiveError, Progress, Status, limits, read, wait};
+use crate::{Archive, ArchiveError, Marks, Progress, Status, limits, read, wait};
 
 /// From so many new messages on, the full-text index is merged afterwards.
 const WORTH_MERGING: u64 = 2_000;
@@ -252,50 +253,16 @@ impl Archive {
         let mut order: Vec<&Arrival> = batch.arrivals.iter().collect();
         // The full-text index wants ascending rows, or it writes a segment for each.
         order.sort_by_key(|arrival| arrival.date());
-        let mut marks = Vec::with_capacity(order.len());
-        for arrival in &order {
-            marks.push(self.marks_of(arrival.uid)?);
-        }
         let ruled_ms = self.ruled_ms()?;
-        self.index.write(|c| {
-            // A mailbox that was erased meanwhile must not come back, nor its number be another's.
-            if known_mailboxes(c)? != *mailboxes {
-                return Ok(None);
-            }
-            let filling_late =
-                !matches!(batch.from, Place::History(_)) && position(c)? != batch.history;
-            if filling_late || !stands(c, batch.from)? {
-                return Ok(None);
-            }
-            let filling: bool = c.query_row("SELECT filling FROM meta", [], |row| row.get(0))?;
-            let (mut came, mut octets) = (0, 0);
-            for (arrival, marks) in order.iter().zip(&marks) {
-                let Some(mailbox) = mailboxes.get(&arrival.mailbox) else {
-                    continue;
-                };
-                let Some(id) = index::insert(c, *mailbox, arrival, marks)? else {
-                    continue;
-                };
-                came += 1;
-                octets += arrival.extract.text_octets() as i64;
-                if arrival.extract.facts & facts::UNREADABLE != 0 {
-                    c.execute("UPDATE meta SET unreadable = unreadable + 1", [])?;
-                }
-                // Neither a rebuild nor a mailbox that is taken in later is an arrival.
-                let told = matches!(batch.from, Place::History(_));
-                if told && (!filling || arrival.uid.unix_ms() > ruled_ms) {
-                    c.prepare_cached("INSERT OR IGNORE INTO arrived (message) VALUES (?1)")?
-                        .execute([id])?;
-                }
-            }
-            c.execute("UPDATE meta SET octets = octets + ?1", [octets])?;
-            for uid in &batch.gone {
-                index::remove(c, *uid)?;
-            }
-            if let Some(to) = batch.to {
-                move_to(c, to)?;
-            }
-            Ok(Some(came))
+        self.index.write_with(|c| {
+            // Read while nobody else writes the index: whoever marks one of these from here on finds its row.
+            let marks = order.iter().map(|arrival| self.marks_of(arrival.uid));
+            let marked: Vec<(&Arrival, Marks)> = order
+                .iter()
+                .copied()
+                .zip(marks.collect::<Result<Vec<_>, _>>()?)
+                .collect();
+            write(c, mailboxes, batch, &marked, ruled_ms).map_err(|error| failed(&error))
         })
     }
 
@@ -464,6 +431,53 @@ fn arrival(store: &dyn MailStore, info: &MessageInfo) -> Result<Option<Arrival>,
         account: info.source.as_ref().map(|source| source.account.clone()),
         extract,
     }))
+}
+
+/// Writes a batch, its arrivals in the order of `marked`; `None` if the place has moved meanwhile.
+fn write(
+    c: &Connection,
+    mailboxes: &HashMap<MailboxId, i64>,
+    batch: &Batch,
+    marked: &[(&Arrival, Marks)],
+    ruled_ms: u64,
+) -> rusqlite::Result<Option<u64>> {
+    // A mailbox that was erased meanwhile must not come back, nor its number be another's.
+    if known_mailboxes(c)? != *mailboxes {
+        return Ok(None);
+    }
+    let filling_late = !matches!(batch.from, Place::History(_)) && position(c)? != batch.history;
+    if filling_late || !stands(c, batch.from)? {
+        return Ok(None);
+    }
+    let filling: bool = c.query_row("SELECT filling FROM meta", [], |row| row.get(0))?;
+    let (mut came, mut octets) = (0, 0);
+    for (arrival, marks) in marked {
+        let Some(mailbox) = mailboxes.get(&arrival.mailbox) else {
+            continue;
+        };
+        let Some(id) = index::insert(c, *mailbox, arrival, marks)? else {
+            continue;
+        };
+        came += 1;
+        octets += arrival.extract.text_octets() as i64;
+        if arrival.extract.facts & facts::UNREADABLE != 0 {
+            c.execute("UPDATE meta SET unreadable = unreadable + 1", [])?;
+        }
+        // Neither a rebuild nor a mailbox that is taken in later is an arrival.
+        let told = matches!(batch.from, Place::History(_));
+        if told && (!filling || arrival.uid.unix_ms() > ruled_ms) {
+            c.prepare_cached("INSERT OR IGNORE INTO arrived (message) VALUES (?1)")?
+                .execute([id])?;
+        }
+    }
+    c.execute("UPDATE meta SET octets = octets + ?1", [octets])?;
+    for uid in &batch.gone {
+        index::remove(c, *uid)?;
+    }
+    if let Some(to) = batch.to {
+        move_to(c, to)?;
+    }
+    Ok(Some(came))
 }
 
 pub(crate) fn known_mailboxes(c: &Connection) -> rusqlite::Result<HashMap<MailboxId, i64>> {

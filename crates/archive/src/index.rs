@@ -129,14 +129,21 @@ impl Index {
         &self,
         work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
     ) -> Result<T, ArchiveError> {
+        self.write_with(|c| work(c).map_err(|error| failed(&error)))
+    }
+
+    /// The same, for work that also asks others.
+    pub(crate) fn write_with<T>(
+        &self,
+        work: impl FnOnce(&Transaction<'_>) -> Result<T, ArchiveError>,
+    ) -> Result<T, ArchiveError> {
         let mut writer = lock(&self.writer);
-        let run = || {
-            let transaction = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            let done = work(&transaction)?;
-            transaction.commit()?;
-            Ok(done)
-        };
-        run().map_err(|error: rusqlite::Error| failed(&error))
+        let transaction = writer
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .map_err(|error| failed(&error))?;
+        let done = work(&transaction)?;
+        transaction.commit().map_err(|error| failed(&error))?;
+        Ok(done)
     }
 
     /// Empties it: everything is learnt from the mail again.

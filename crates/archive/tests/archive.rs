@@ -620,6 +620,50 @@ fn two_that_follow_at_once_index_each_message_once() {
     assert_eq!(home.archive.progress().unwrap().indexed, 60);
 }
 
+/// What is said of a message while it is on its way into the index is seen there.
+#[test]
+fn marks_that_are_set_while_a_message_is_indexed_are_seen() {
+    let home = Home::new();
+    let other = open(home.folder.path(), &home.store);
+    let ids: Vec<_> = (0..800)
+        .map(|at| home.put(home.mailbox, &mail("same", at % 28 + 1, "", "text")))
+        .collect();
+    let star = MarkChange {
+        starred: Some(true),
+        ..MarkChange::default()
+    };
+    let marked = std::thread::scope(|scope| {
+        let follower = scope.spawn(|| home.catch_up());
+        // From the end: most of them are not in the index yet.
+        let mut marked = Vec::new();
+        for id in ids.iter().rev() {
+            if follower.is_finished() {
+                break;
+            }
+            other.mark(&Scope::all(), &[*id], &star).unwrap();
+            marked.push(*id);
+        }
+        marked
+    });
+    home.catch_up();
+    let mut found = Vec::new();
+    let mut page = Page {
+        limit: 100,
+        ..Page::default()
+    };
+    loop {
+        let query = Query::parse("is:starred").unwrap();
+        let results = home.archive.search(&Scope::all(), &query, &page).unwrap();
+        found.extend(results.entries.iter().map(|entry| entry.id));
+        page.after = results.next;
+        if page.after.is_none() {
+            break;
+        }
+    }
+    found.sort_unstable_by(|a, b| b.cmp(a));
+    assert_eq!(found, marked);
+}
+
 #[test]
 fn many_messages_of_one_second_are_all_there_page_by_page() {
     let home = Home::new();
