@@ -21,6 +21,7 @@ mod rules;
 mod search;
 mod snippet;
 mod state;
+mod tags;
 mod thread;
 mod types;
 

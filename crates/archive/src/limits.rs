@@ -97,6 +97,10 @@ pub const RENDER_OCTETS: usize = 2 * 1024 * 1024;
 /// Elements that a message's HTML makes; the rest is left out, and that is said. Newsletters have some thousands.
 pub const RENDER_ELEMENTS: usize = 100_000;
 
+/// Attributes of one tag of a message's HTML; from there on the rest is left out, and that is said. Usual tags have some ten;
+/// parsers take time that grows with the square.
+pub const ATTRIBUTES: usize = 250;
+
 /// Elements within each other in a message's HTML; what is deeper is left out with all that follows, and that is said.
 /// Browsers stop at about 500.
 pub const RENDER_DEPTH: usize = 400;

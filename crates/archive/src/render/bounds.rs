@@ -1,6 +1,7 @@
 //! How much of a message's HTML is worth showing. A few kilobytes can make a parser build millions of elements
 //! (each unclosed `<font>` is opened again in every paragraph that follows), and what is nested deep takes time that grows with the
-//! square. So a first parse builds nothing, counts, and stops.
+//! square. So a first parse builds nothing, counts, and stops. What even that parse must not see is cut before it
+//! ([`crate::tags`]).
 
 use std::borrow::Cow;
 use std::cell::Cell;
@@ -10,14 +11,14 @@ use html5ever::interface::{ElementFlags, NodeOrText, QuirksMode, TreeSink};
 use html5ever::tendril::{StrTendril, TendrilSink as _};
 use html5ever::{Attribute, ExpandedName, ParseOpts, QualName, ns, parse_fragment};
 
-use crate::limits;
+use crate::{limits, tags};
 
 /// Octets that are parsed before the count is looked at.
 const STEP: usize = 64;
 
 /// As much of the input, from its start, as stays within the limits, and whether that is less than all.
 pub(super) fn within(input: &str) -> (&str, bool) {
-    let most = floor(input, limits::RENDER_OCTETS);
+    let most = tags::within(&input[..floor(input, limits::RENDER_OCTETS)]).len();
     let counts = Rc::new(Counts::default());
     let sink = Counting {
         counts: Rc::clone(&counts),

@@ -245,6 +245,23 @@ fn tangles_take_bounded_time() {
         );
         assert_harmless(piece, &done.html);
     }
+    let attributes: String = (0..250_000).map(|at| format!("a{at:x} ")).collect();
+    for before in [
+        "<p ",
+        "</p ",
+        "<!--><p ",
+        "<style><p a='</style><p ",
+        "<p x=\"<p\" ",
+    ] {
+        let start = Instant::now();
+        let done = html(
+            &format!("kept{before}{attributes}>"),
+            Remote::Blocked,
+            &inline,
+        );
+        assert!(start.elapsed() < Duration::from_secs(20), "{before}");
+        assert!(done.truncated && done.html.contains("kept"), "{before}");
+    }
     let lines = "> https://x.example/ (http://".repeat(100_000);
     let start = Instant::now();
     text(&lines);

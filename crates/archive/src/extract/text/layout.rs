@@ -3,13 +3,13 @@
 use mail_parser::decoders::html::html_to_text;
 
 use super::cut;
-use crate::limits;
+use crate::{limits, tags};
 
 /// The text as a reader would see it, in lines of about `width` columns. HTML that is nested too
-/// deeply, or that the layout fails on, is only stripped of its tags.
+/// deeply, has a tag without end, or that the layout fails on, is only stripped of its tags.
 pub(crate) fn layout(html: &str, width: usize) -> String {
     let html = cut(html, limits::LAYOUT_OCTETS);
-    if depth(html) > limits::LAYOUT_DEPTH {
+    if depth(html) > limits::LAYOUT_DEPTH || tags::within(html).len() < html.len() {
         return html_to_text(html);
     }
     let laid = std::panic::catch_unwind(|| {
@@ -94,5 +94,9 @@ mod tests {
         assert_eq!(layout(&html, 70).trim(), "deep");
         let table = "<table><tr><td>".repeat(50_000);
         assert!(layout(&format!("{table}deep"), 70).contains("deep"));
+        let started = std::time::Instant::now();
+        let many: String = (0..200_000).map(|at| format!(" a{at:x}")).collect();
+        assert_eq!(layout(&format!("<p{many}>deep"), 70).trim(), "deep");
+        assert!(started.elapsed() < std::time::Duration::from_secs(10));
     }
 }
