@@ -89,6 +89,7 @@ impl House {
                     read: Some(n % 2 == 0),
                     starred: n % 5 == 0,
                     archived: n % 7 == 0,
+                    junk: [None, Some(true), Some(false)][n as usize % 3],
                     labels: labels.collect(),
                     thread: None,
                 };

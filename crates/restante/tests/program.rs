@@ -108,9 +108,13 @@ fn labels_and_marks_come_in_and_go_out_with_the_mail() {
         (&3.into(), &true.into())
     );
     home.good(&["import", folder, "--into", "ann"]);
+    let listed = json_lines(&home.good(&["list", "--json"]));
+    let new = listed.iter().find(|line| line["subject"] == "new").unwrap();
+    home.good(&["mark", new["id"].as_str().unwrap(), "--not-junk"]);
     let path = |name: &str| home.path().join(name).to_str().unwrap().to_owned();
     home.good(&["export", &path("eml"), "--format", "eml"]);
     let marks = marks_of(&home.path().join("eml"));
+    assert_eq!(marks.iter().filter(|line| line["junk"] == false).count(), 1);
     let shown: Vec<_> = marks
         .iter()
         .map(|line| {

@@ -33,6 +33,9 @@ pub struct Marks {
     /// Out of the inbox.
     #[serde(default, skip_serializing_if = "is_false")]
     pub archived: bool,
+    /// Junk or not, where somebody has said so: it then counts whatever a header says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub junk: Option<bool>,
     /// Labels, as shown.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub labels: BTreeSet<String>,
@@ -47,7 +50,7 @@ impl Marks {
         *self == Self::default()
     }
 
-    /// Adds what `other` knows: read and starred stay, labels come together.
+    /// Adds what `other` knows: read and starred stay, as does what was said of junk; labels come together.
     pub fn merge(&mut self, other: Self) {
         self.read = match (self.read, other.read) {
             (Some(a), Some(b)) => Some(a || b),
@@ -55,6 +58,7 @@ impl Marks {
         };
         self.starred |= other.starred;
         self.archived |= other.archived;
+        self.junk = self.junk.or(other.junk);
         self.labels.extend(other.labels);
         self.thread = self.thread.take().or(other.thread);
     }
@@ -325,6 +329,7 @@ mod tests {
             line_end_added: at == 2,
             marks: Marks {
                 read: Some(at == 1),
+                junk: (at == 1).then_some(false),
                 labels: labels.iter().map(|label| (*label).to_owned()).collect(),
                 ..Marks::default()
             },
@@ -403,6 +408,7 @@ mod tests {
         });
         assert_eq!(marks.read, Some(true));
         assert!(marks.starred && !marks.archived);
+        assert_eq!(marks.junk, Some(false));
         assert_eq!(marks.labels.len(), 2);
     }
 }

@@ -5,7 +5,8 @@ use restante_intake::import::{Marked, Marker};
 use restante_store::marks::Marks;
 use restante_store::{MailboxId, UniqueId};
 
-/// The label that files carry for what the archive has a mark for.
+/// The label that files of other programs carry for what the archive has a mark for. Ours have both, so that
+/// such programs know it too.
 const JUNK: &str = "junk";
 
 /// Keeps what an import brings.
@@ -46,7 +47,7 @@ impl Marker for Keeper<'_> {
 
 /// What a file does not say is not taken away.
 fn change(marks: &Marks) -> MarkChange {
-    let junk = marks.labels.contains(JUNK);
+    let labelled = marks.labels.contains(JUNK).then_some(true);
     let labels = marks.labels.iter().filter(|label| *label != JUNK);
     let mut labels: Vec<_> = labels.filter_map(|label| kept(label)).collect();
     labels.dedup();
@@ -56,7 +57,7 @@ fn change(marks: &Marks) -> MarkChange {
         read: set(marks.read == Some(true)),
         starred: set(marks.starred),
         archived: set(marks.archived),
-        junk: set(junk),
+        junk: marks.junk.or(labelled),
         add: labels,
         remove: Vec::new(),
         thread: marks.thread.clone(),
@@ -93,6 +94,7 @@ pub(crate) fn of(archive: &Archive, scope: &Scope, ids: &[UniqueId]) -> Result<V
                 read: Some(marks.read),
                 starred: marks.starred,
                 archived: marks.archived,
+                junk: marks.junk,
                 labels,
                 thread: marks.thread,
             })
@@ -107,6 +109,23 @@ pub(crate) fn of(archive: &Archive, scope: &Scope, ids: &[UniqueId]) -> Result<V
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_said_of_junk_comes_and_foreign_files_say_it_by_a_label() {
+        let labelled = Marks {
+            labels: [JUNK.to_owned(), "work".to_owned()].into(),
+            ..Marks::default()
+        };
+        let told = change(&labelled);
+        assert_eq!((told.junk, told.add), (Some(true), vec!["work".to_owned()]));
+        for junk in [None, Some(true), Some(false)] {
+            let told = change(&Marks {
+                junk,
+                ..Marks::default()
+            });
+            assert_eq!(told.junk, junk);
+        }
+    }
 
     #[test]
     fn labels_are_kept_as_the_archive_has_them() {
