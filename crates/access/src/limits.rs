@@ -77,6 +77,9 @@ pub const READER_SELECTED: usize = 1_000;
 /// Rows of one page of a list.
 pub const READER_ROWS: usize = 50;
 
+/// Removed messages that are listed, those removed last.
+pub const READER_DELETED: usize = 200;
+
 /// Messages of a conversation that are listed beside one of them; of a longer one, the newest.
 pub const READER_THREAD: usize = 200;
 

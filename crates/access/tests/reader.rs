@@ -14,7 +14,7 @@ use restante_directory::{Directory, Options as DirectoryOptions, open_state};
 use restante_net::{Address, Drainer, Limits, Listener, run};
 use restante_proto::Secret;
 use restante_store::embedded::{EmbeddedStore, Options as StoreOptions};
-use restante_store::{Delivery, MailStore, UniqueId};
+use restante_store::{Delivery, MailStore, MailboxId, UniqueId};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -44,29 +44,37 @@ impl Backstage for Nobody {
 /// A reader with two users, ann and bob, and a message for each.
 struct House {
     port: u16,
+    store: Arc<EmbeddedStore>,
     archive: Arc<Archive>,
     directory: Arc<Directory>,
     ann: UniqueId,
     bob: UniqueId,
     _drainer: Drainer,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 async fn deliver(store: &EmbeddedStore, archive: &Archive, user: &str) -> UniqueId {
     let mailbox = store.create_mailbox(user).await.unwrap();
     archive.want(mailbox).unwrap();
-    let text = format!(
-        "From: x@example.org\r\nSubject: only for {user}\r\nContent-Type: text/html\r\n\r\n<p>Hello, {user}.\r\n"
-    );
-    let mut draft = store.draft(None).unwrap();
-    draft.write(text.as_bytes()).unwrap();
-    let delivery = Delivery {
-        mailbox,
-        message: draft.seal().unwrap(),
-        received_ms: 1_700_000_000_000,
-        source: None,
-    };
-    store.commit(vec![delivery]).await.unwrap()[0]
+    put(store, mailbox, &[format!("only for {user}")]).await[0]
+}
+
+/// Stores a message of each of these subjects.
+async fn put(store: &EmbeddedStore, mailbox: MailboxId, subjects: &[String]) -> Vec<UniqueId> {
+    let deliveries = subjects.iter().map(|subject| {
+        let text = format!(
+            "From: x@example.org\r\nSubject: {subject}\r\nContent-Type: text/html\r\n\r\n<p>Hello, {subject}.\r\n"
+        );
+        let mut draft = store.draft(None).unwrap();
+        draft.write(text.as_bytes()).unwrap();
+        Delivery {
+            mailbox,
+            message: draft.seal().unwrap(),
+            received_ms: 1_700_000_000_000,
+            source: None,
+        }
+    });
+    store.commit(deliveries.collect()).await.unwrap()
 }
 
 impl House {
@@ -112,12 +120,13 @@ impl House {
         tokio::spawn(run(listener, Limits::default(), http, drain));
         Self {
             port,
+            store,
             archive,
             directory,
             ann,
             bob,
             _drainer: drainer,
-            _folder: folder,
+            folder,
         }
     }
 
@@ -357,4 +366,36 @@ async fn hosts_methods_and_policies_are_held_to() {
             "{line}"
         );
     }
+}
+
+/// More was removed than is listed, and what was removed last is what somebody looks for; also when a disk has damaged it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_removed_last_is_listed_even_if_it_is_damaged() {
+    let house = House::new().await;
+    let mailbox = house.store.create_mailbox("ann").await.unwrap();
+    let many: Vec<_> = (0..1_100).map(|at| format!("many {at}")).collect();
+    let many = put(&house.store, mailbox, &many).await;
+    let last = put(&house.store, mailbox, &["the last".to_owned()]).await;
+    let damaged = put(&house.store, mailbox, &["damaged".to_owned()]).await;
+    for ids in [many, last, damaged.clone()] {
+        house.store.remove(mailbox, &ids).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    // The last body in the pack, a zstd frame, is no frame any more.
+    let packs = std::fs::read_dir(house.folder.path().join("packs")).unwrap();
+    let pack = packs.map(|pack| pack.unwrap().path()).max().unwrap();
+    let mut bytes = std::fs::read(&pack).unwrap();
+    let mut windows = bytes.windows(4);
+    let frame = windows
+        .rposition(|four| four == b"\x28\xb5\x2f\xfd")
+        .unwrap();
+    bytes[frame..frame + 4].fill(0);
+    std::fs::write(&pack, bytes).unwrap();
+    let cookie = house.sign_in("ann", "word of ann").await;
+    let page = house.ask("GET /deleted", &[&cookie], "").await;
+    assert_eq!(status(&page), 200, "{page}");
+    assert!(page.contains(&damaged[0].to_string()));
+    assert!(!page.contains("damaged</a>"), "it is damaged");
+    assert!(page.contains("the last"));
+    assert_eq!(page.matches("name=\"id\"").count(), 200);
 }

@@ -14,7 +14,7 @@ mod walk;
 
 use mail_parser::Message;
 
-pub(crate) use charset::readable;
+pub(crate) use charset::{header_end, readable};
 pub(crate) use date::{header_date, sane};
 pub(crate) use headers::{
     addresses, decoded_headers, header_text, ids, list_of, one_id, unsubscribe_of,
@@ -101,7 +101,7 @@ impl Extract {
 pub(crate) fn extract(bytes: &[u8]) -> Extract {
     let caught = |part: &[u8]| std::panic::catch_unwind(|| extract_all(part));
     caught(bytes).unwrap_or_else(|_| {
-        let header = &bytes[..charset::header_end(bytes)];
+        let header = &bytes[..header_end(bytes)];
         let mut extract = caught(header).unwrap_or_default();
         extract.facts |= facts::UNREADABLE;
         extract

@@ -101,6 +101,17 @@ impl Archive {
         Ok(parsed)
     }
 
+    /// The same, but of its header only: text and parts are missing. For lists, as it reads no more than
+    /// [`limits::HEADER_BLOCK_OCTETS`].
+    ///
+    /// # Errors
+    /// [`ArchiveError::NotFound`] when it is gone or the scope does not see it.
+    pub fn header(&self, scope: &Scope, id: UniqueId) -> Result<message::Parsed, ArchiveError> {
+        self.visible(scope, id)?;
+        let (bytes, _) = self.bytes(id, limits::HEADER_BLOCK_OCTETS)?;
+        Ok(message::Parsed::of_header(&bytes))
+    }
+
     /// Whether the scope may see the message, live or restorable.
     fn visible(
         &self,

@@ -16,6 +16,9 @@ pub const LAYOUT_OCTETS: usize = 2 * 1024 * 1024;
 /// Open elements of HTML that are laid out; what is nested deeper is only stripped of its tags.
 pub const LAYOUT_DEPTH: usize = 200;
 
+/// Octets of a message in which its header is looked for where nothing else of it is wanted.
+pub const HEADER_BLOCK_OCTETS: usize = 64 * 1024;
+
 /// Octets of a header's value that are kept; the rest is cut.
 pub const HEADER_OCTETS: usize = 4 * 1024;
 

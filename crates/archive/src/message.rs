@@ -3,7 +3,7 @@
 use mail_parser::{Message, PartType};
 
 use crate::extract::{
-    Fit, Found, GroupKind, addresses, decoded_headers, header_date, header_text, ids,
+    Fit, Found, GroupKind, addresses, decoded_headers, header_date, header_end, header_text, ids,
     is_shown_inline, layout, list_of, one_id, plain, unsubscribe_of, walk,
 };
 use crate::{Address, Unsubscribe, limits};
@@ -73,19 +73,24 @@ pub struct Part {
 impl Parsed {
     /// Takes a message apart. Never fails; a parser that panics leaves what the header shows.
     pub fn from_bytes(bytes: &[u8]) -> Self {
-        let caught = |bytes: &[u8]| std::panic::catch_unwind(|| parse(bytes));
-        if let Ok(Some(parsed)) = caught(bytes) {
+        let parsed = std::panic::catch_unwind(|| parse(bytes));
+        if let Ok(Some(parsed)) = parsed {
             return parsed;
         }
-        let end = memchr::memmem::find(bytes, b"\n\n")
-            .or_else(|| memchr::memmem::find(bytes, b"\r\n\r\n"))
-            .unwrap_or(bytes.len());
-        let parsed = caught(&bytes[..end]).ok().flatten();
         Self {
             unreadable: true,
-            text: Some(String::from_utf8_lossy(&bytes[end..]).into_owned()),
-            ..parsed.unwrap_or_default()
+            text: Some(String::from_utf8_lossy(&bytes[header_end(bytes)..]).into_owned()),
+            ..Self::of_header(bytes)
         }
+    }
+
+    /// What the header shows.
+    pub(crate) fn of_header(bytes: &[u8]) -> Self {
+        let parsed = std::panic::catch_unwind(|| {
+            let fit = Fit::new(&bytes[..header_end(bytes)]);
+            fit.parse().map(|message| of_headers(&message))
+        });
+        parsed.ok().flatten().unwrap_or_default()
     }
 
     /// The part of that id.

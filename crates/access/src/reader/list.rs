@@ -6,14 +6,15 @@ use askama::Template;
 use axum::extract::{Query as Parameters, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{Html, IntoResponse, Response};
+use restante_archive::message::Parsed;
 use restante_archive::{Entry, Page, Query, QueryError, Results, Snippet};
-use restante_store::MessageFilter;
+use restante_store::{MailStore, MailboxId, MessageFilter, MessageInfo};
 use serde::Deserialize;
 
 use super::page::Frame;
 use super::signed::Signed;
 use super::{Fault, Reader, blocking, show};
-use crate::limits::{READER_ROWS, READER_SELECTED};
+use crate::limits::{READER_DELETED, READER_ROWS, READER_SELECTED};
 
 /// What the inbox is: all that nobody has put aside.
 const INBOX: &str = "-is:archived -is:junk";
@@ -257,6 +258,7 @@ struct Deleted {
 struct DeletedPage {
     frame: Frame,
     rows: Vec<Deleted>,
+    most: usize,
     hold: u64,
 }
 
@@ -266,36 +268,62 @@ pub(super) async fn deleted(
     signed: Signed,
 ) -> Result<Html<String>, Fault> {
     blocking(move || {
-        let store = &reader.store;
-        let mut infos = pollster::block_on(store.browse(
-            signed.mailbox,
-            MessageFilter::Deleted,
-            None,
-            READER_SELECTED,
-        ))?;
-        infos.sort_by_key(|info| std::cmp::Reverse(info.removed.map(|(at, _)| at)));
-        infos.truncate(READER_ROWS * 4);
-        let mut rows = Vec::new();
-        for info in infos {
-            let message = reader.archive.message(&signed.scope, info.unique_id)?;
-            rows.push(Deleted {
-                id: info.unique_id.to_string(),
-                from: message
-                    .from
-                    .first()
-                    .map(|a| a.shown().to_owned())
-                    .unwrap_or_default(),
-                subject: message.subject,
-                removed: info
-                    .removed
-                    .map(|(at, _)| show::long_ms(at))
-                    .unwrap_or_default(),
-                size: show::size(info.size),
-            });
-        }
+        let rows: Vec<_> = last_removed(&*reader.store, signed.mailbox)?
+            .iter()
+            .map(|info| {
+                // One that cannot be read is listed all the same: it may be what somebody looks for.
+                let header = reader.archive.header(&signed.scope, info.unique_id);
+                Deleted::new(info, header.unwrap_or_default())
+            })
+            .collect();
         let frame = Frame::new(&reader, &signed, "Deleted", "deleted")?;
-        let hold = store.capabilities().hold_ms / (24 * 3_600_000);
-        Ok(Html(DeletedPage { frame, rows, hold }.render()?))
+        let hold = reader.store.capabilities().hold_ms / (24 * 3_600_000);
+        let page = DeletedPage {
+            frame,
+            rows,
+            most: READER_DELETED,
+            hold,
+        };
+        Ok(Html(page.render()?))
     })
     .await
+}
+
+impl Deleted {
+    fn new(info: &MessageInfo, header: Parsed) -> Self {
+        let from = header.from.first().map(|from| from.shown().to_owned());
+        let subject = if header.subject.is_empty() {
+            format!("(no subject: {})", info.unique_id)
+        } else {
+            header.subject
+        };
+        Self {
+            id: info.unique_id.to_string(),
+            from: from.unwrap_or_default(),
+            subject,
+            removed: info
+                .removed
+                .map(|(at, _)| show::long_ms(at))
+                .unwrap_or_default(),
+            size: show::size(info.size),
+        }
+    }
+}
+
+/// The [`READER_DELETED`] messages of a mailbox that were removed last, the last first.
+fn last_removed(store: &dyn MailStore, mailbox: MailboxId) -> Result<Vec<MessageInfo>, Fault> {
+    let (mut last, mut after) = (Vec::new(), None);
+    loop {
+        let filter = MessageFilter::Deleted;
+        let page = pollster::block_on(store.browse(mailbox, filter, after, READER_SELECTED))?;
+        after = page.last().map(|info| info.unique_id);
+        last.extend(page);
+        last.sort_by_key(|info| {
+            std::cmp::Reverse((info.removed.map(|(at, _)| at), info.unique_id))
+        });
+        last.truncate(READER_DELETED);
+        if after.is_none() {
+            return Ok(last);
+        }
+    }
 }

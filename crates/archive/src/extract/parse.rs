@@ -53,7 +53,7 @@ fn fit(bytes: &[u8]) -> Cow<'_, [u8]> {
     let end = bounded(&lower);
     let mut fit = Cow::Borrowed(&bytes[..end]);
     // A last field without a line end is none to the parser.
-    if super::charset::header_end(bytes) == bytes.len() && !bytes.ends_with(b"\n") {
+    if super::header_end(bytes) == bytes.len() && !bytes.ends_with(b"\n") {
         fit.to_mut().push(b'\n');
     }
     let mut untyped = false;
@@ -124,7 +124,7 @@ fn blocks(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
         if rest.is_empty() {
             return None;
         }
-        let end = super::charset::header_end(rest);
+        let end = super::header_end(rest);
         let (block, after) = rest.split_at(end);
         rest = after;
         Some(block)

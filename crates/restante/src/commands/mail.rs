@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 
-use mail_parser::MessageParser;
-use restante_archive::Scope;
+use restante_archive::{Archive, Scope};
 use restante_store::{MailStore, MailboxInfo, MessageFilter, MessageInfo, UniqueId};
 use serde_json::json;
 
@@ -18,8 +17,6 @@ use crate::units;
 
 /// Messages asked for at once while listing.
 const PAGE: usize = 500;
-/// A message's header is looked for in this many octets; what is beyond is not listed.
-const HEADER_OCTETS: usize = 64 * 1024;
 
 /// `restante list`
 pub(crate) fn list(list: &List, config: &Config, out: &Output) -> Result<ExitCode, Failure> {
@@ -69,7 +66,7 @@ fn print(
     let known = opened.archive.entry(&Scope::all(), message.unique_id).ok();
     let (from, subject) = match &known {
         Some(entry) => (entry.from.shown().to_owned(), entry.subject.clone()),
-        None => envelope(&*opened.store, message.unique_id)?,
+        None => envelope(&opened.archive, message.unique_id),
     };
     let removed = message.removed.map(|(at, _)| at);
     let value = json!({
@@ -106,31 +103,10 @@ fn print(
 }
 
 /// From and Subject as people know them; empty where a message has none or is damaged.
-fn envelope(store: &dyn MailStore, id: UniqueId) -> Result<(String, String), Failure> {
-    let mut header = Vec::new();
-    if let Ok(mut body) = wait(store.read(id)) {
-        while header.len() < HEADER_OCTETS {
-            match wait(body.read(&mut header)) {
-                Ok(octets) if octets > 0 => {}
-                _ => break,
-            }
-        }
-    }
-    let Some(message) = MessageParser::default().parse_headers(&header) else {
-        return Ok(Default::default());
-    };
-    let from = message
-        .from()
-        .and_then(|address| address.first())
-        .map(|address| {
-            address
-                .name()
-                .or(address.address())
-                .unwrap_or_default()
-                .to_owned()
-        });
-    let subject = message.subject().unwrap_or_default().to_owned();
-    Ok((from.unwrap_or_default(), subject))
+fn envelope(archive: &Archive, id: UniqueId) -> (String, String) {
+    let header = archive.header(&Scope::all(), id).unwrap_or_default();
+    let from = header.from.first().map(|from| from.shown().to_owned());
+    (from.unwrap_or_default(), header.subject)
 }
 
 /// `restante undelete ID…`
