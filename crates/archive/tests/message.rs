@@ -51,3 +51,18 @@ fn what_is_no_message_shows_what_can_be_had() {
         "body"
     );
 }
+
+#[test]
+fn of_fields_that_should_be_one_the_first_counts() {
+    let message = "Date: 2 May 2024 10:00:00 +0000\r\nList-Id: <list.example.org>\r\n\
+        List-Unsubscribe: <https://list.example.org/u>\r\nSubject: a\r\n\
+        Date: 1 May 2024 10:00:00 +0000\r\nList-Id: <other.example.org>\r\n\
+        List-Unsubscribe: <https://other.example.org/u>\r\n\r\nb";
+    let parsed = Parsed::from_bytes(message.as_bytes());
+    assert_eq!(parsed.date, Some(1_714_644_000));
+    assert_eq!(parsed.list_id.as_deref(), Some("list.example.org"));
+    assert_eq!(
+        parsed.unsubscribe.https.as_deref(),
+        Some("https://list.example.org/u")
+    );
+}

@@ -2,10 +2,12 @@
 
 use mail_parser::{HeaderValue, Message};
 
+use super::headers::first;
+
 /// The date that a message says, in seconds since 1970: of its Date, else of its youngest Received.
 pub(crate) fn header_date(message: &Message<'_>) -> Option<i64> {
-    let raw = message.header_raw("Date");
-    raw.and_then(parse).or_else(|| received(message))
+    let written = first(message, "Date").and_then(parse);
+    written.or_else(|| received(message))
 }
 
 /// The first Received that has a date: the one that was added last.

@@ -1,6 +1,6 @@
 //! What headers say of who, whom, which list and which thread.
 
-use mail_parser::{HeaderName, HeaderValue, Message};
+use mail_parser::{HeaderValue, Message};
 
 use super::{Group, GroupKind, text::cut};
 use crate::{Address, Unsubscribe, limits};
@@ -80,14 +80,19 @@ pub(crate) fn decoded_headers(message: &Message<'_>) -> Vec<(String, String)> {
         .collect()
 }
 
-fn raw<'a>(message: &'a Message<'_>, name: &'static str) -> Option<&'a str> {
-    message.header_raw(HeaderName::parse(name)?)
+/// The first field of that name, as it stands. Whoever passes a message on writes above what is there: so the first is that of
+/// our own filter, provider or list, and what a sender has written under the same name counts only where nobody has since.
+/// RFC 5322 §3.6 has one Date; of several this is the one that other programs take.
+pub(crate) fn first<'a>(message: &'a Message<'_>, name: &str) -> Option<&'a str> {
+    let mut fields = message.headers_raw();
+    let found = fields.find(|(found, _)| found.eq_ignore_ascii_case(name));
+    found.map(|(_, value)| value)
 }
 
 /// RFC 2369 §3.2, RFC 8058 §3.1: how to leave. Several ways may be named; the first of each kind counts.
 pub(crate) fn unsubscribe_of(message: &Message<'_>) -> Unsubscribe {
     let mut ways = Unsubscribe::default();
-    let Some(header) = raw(message, "List-Unsubscribe") else {
+    let Some(header) = first(message, "List-Unsubscribe") else {
         return ways;
     };
     for piece in cut(header, limits::HEADER_OCTETS).split('<').skip(1) {
@@ -111,7 +116,7 @@ pub(crate) fn unsubscribe_of(message: &Message<'_>) -> Unsubscribe {
         };
         place.get_or_insert(uri);
     }
-    let post = raw(message, "List-Unsubscribe-Post").unwrap_or_default();
+    let post = first(message, "List-Unsubscribe-Post").unwrap_or_default();
     ways.one_click = ways.https.is_some()
         && post
             .trim()
@@ -139,16 +144,11 @@ pub(crate) fn list_of(
     from: Option<&Address>,
     unsubscribe: &Unsubscribe,
 ) -> Option<Group> {
-    let posted = raw(message, "List-Post").unwrap_or_default();
+    let posted = first(message, "List-Post").unwrap_or_default();
     // RFC 2369 §3.4: `List-Post: NO` is said by lists that only announce.
     let discussion = posted.to_ascii_lowercase().contains("mailto:");
     let sender = || from.map_or_else(String::new, |from| from.shown().to_owned());
-    if let Some((key, name)) = message
-        .list_id()
-        .as_text()
-        .and_then(list_id)
-        .or_else(|| raw(message, "List-Id").and_then(list_id))
-    {
+    if let Some((key, name)) = first(message, "List-Id").and_then(list_id) {
         return Some(Group {
             kind: GroupKind::ListId,
             key,
@@ -164,7 +164,7 @@ pub(crate) fn list_of(
             discussion,
         });
     }
-    let bulk = raw(message, "Precedence").unwrap_or_default().trim();
+    let bulk = first(message, "Precedence").unwrap_or_default().trim();
     if ["bulk", "list"]
         .iter()
         .any(|word| bulk.eq_ignore_ascii_case(word))
