@@ -399,3 +399,28 @@ async fn what_was_removed_last_is_listed_even_if_it_is_damaged() {
     assert!(page.contains("the last"));
     assert_eq!(page.matches("name=\"id\"").count(), 200);
 }
+
+/// A selection of more than are taken at once was done in part, and nothing said so.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_selection_is_taken_whole_or_refused() {
+    let house = House::new().await;
+    let cookie = house.sign_in("ann", "word of ann").await;
+    let token = house.token(&cookie).await;
+    let form = |times: usize| {
+        let ids = format!("&id={}", house.ann).repeat(times);
+        format!("csrf={token}&back=/mail&label=&action=star{ids}")
+    };
+    let starred = || {
+        let marks = house.archive.marks(&Scope::all(), house.ann);
+        marks.unwrap().starred
+    };
+    for times in [1_001, 1_500, 3_000] {
+        let answer = house.ask("POST /mark", &[&cookie], &form(times)).await;
+        assert_eq!(status(&answer), 400, "{times}");
+        assert!(answer.contains("select fewer"), "{times}: {answer}");
+        assert!(!starred());
+    }
+    let answer = house.ask("POST /mark", &[&cookie], &form(1_000)).await;
+    assert_eq!(status(&answer), 303);
+    assert!(starred());
+}

@@ -52,7 +52,7 @@ pub(super) async fn sign_in(
         return Err(Fault::Forbidden);
     }
     let body = to_bytes(body, READER_FORM_OCTETS).await;
-    let fields = Fields::parse(&body.map_err(|_| Fault::Forbidden)?);
+    let fields = Fields::parse(&body.map_err(|_| Fault::Forbidden)?)?;
     let (user, password) = (
         fields.get("user").trim(),
         Secret::from(fields.get("password")),

@@ -14,6 +14,9 @@ use super::{Fault, Reader};
 use crate::http::Client;
 use crate::limits::{READER_FORM_OCTETS, READER_SELECTED};
 
+/// Fields of a form beside the messages that are selected.
+const FIELDS: usize = 32;
+
 /// Somebody with a session.
 #[derive(Debug, Clone)]
 pub(super) struct Signed {
@@ -110,9 +113,17 @@ pub(super) fn is_ours(parts: &Parts) -> bool {
 pub(super) struct Fields(Vec<(String, String)>);
 
 impl Fields {
-    pub(super) fn parse(body: &[u8]) -> Self {
+    /// All of it or nothing: whoever selects many must not see some of them left out.
+    pub(super) fn parse(body: &[u8]) -> Result<Self, Fault> {
         let pairs = url::form_urlencoded::parse(body).into_owned();
-        Self(pairs.take(READER_SELECTED + 32).collect())
+        let pairs: Vec<_> = pairs.take(READER_SELECTED + FIELDS + 1).collect();
+        let selected = pairs.iter().filter(|(key, _)| key == "id").count();
+        if selected > READER_SELECTED || pairs.len() > READER_SELECTED + FIELDS {
+            return Err(Fault::Bad(format!(
+                "More than {READER_SELECTED} messages were selected, and nothing was done with any: select fewer at once."
+            )));
+        }
+        Ok(Self(pairs))
     }
 
     /// The first field of that name; empty if there is none.
@@ -157,8 +168,8 @@ impl FromRequest<Arc<Reader>> for Posted {
         }
         let body: Bytes = to_bytes(body, READER_FORM_OCTETS)
             .await
-            .map_err(|_| Fault::Bad("The form is too large.".to_owned()))?;
-        let form = Fields::parse(&body);
+            .map_err(|_| Fault::Bad("The form is too large: select fewer at once.".to_owned()))?;
+        let form = Fields::parse(&body)?;
         // Both are random and of this process: comparing hashes takes the same time for every wrong one.
         if blake3::hash(form.get("csrf").as_bytes()) != blake3::hash(signed.csrf.as_bytes()) {
             return Err(Fault::Forbidden);
