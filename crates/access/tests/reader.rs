@@ -424,3 +424,40 @@ async fn a_selection_is_taken_whole_or_refused() {
     assert_eq!(status(&answer), 303);
     assert!(starred());
 }
+
+/// A form names a newsletter by its number and by what it is: after the index was made anew the number may be another's.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_form_acts_on_the_newsletter_that_was_shown() {
+    let house = House::new().await;
+    let mailbox = house.store.create_mailbox("ann").await.unwrap();
+    let issue = "issue\r\nList-Id: <weekly.example.org>".to_owned();
+    put(&house.store, mailbox, &[issue.clone(), issue]).await;
+    let follows = Arc::clone(&house.archive);
+    tokio::task::spawn_blocking(move || follows.catch_up(&mut |_| ControlFlow::Continue(())))
+        .await
+        .unwrap()
+        .unwrap();
+    let cookie = house.sign_in("ann", "word of ann").await;
+    let token = house.token(&cookie).await;
+    let newsletters = house.archive.newsletters(&Scope::all()).unwrap();
+    let path = format!("/newsletters/{}", newsletters[0].id);
+    let page = house.ask(&format!("GET {path}"), &[&cookie], "").await;
+    assert!(page.contains("name=\"key\" value=\"weekly.example.org\""));
+    let left = || house.archive.newsletters(&Scope::all()).unwrap()[0].count;
+    for (key, answers, count) in [
+        ("", 400, 2),
+        ("daily.example.org", 400, 2),
+        ("weekly.example.org", 303, 1),
+    ] {
+        let form = format!("csrf={token}&key={key}&keep=1");
+        let answer = house
+            .ask(&format!("POST {path}/keep"), &[&cookie], &form)
+            .await;
+        assert_eq!((status(&answer), left()), (answers, count), "{key}");
+    }
+    let form = format!("csrf={token}&key=daily.example.org");
+    let answer = house
+        .ask(&format!("POST {path}/unsubscribe"), &[&cookie], &form)
+        .await;
+    assert!(answer.contains("made anew"), "{answer}");
+}

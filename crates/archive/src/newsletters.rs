@@ -1,4 +1,4 @@
-//! Newsletters: grouped by List-Id, else by where one unsubscribes, else by sender.
+//! Newsletters: grouped by List-Id, else by the sender's domain and where one unsubscribes, else by sender.
 
 use std::fmt;
 use std::str::FromStr;
@@ -45,8 +45,11 @@ pub struct Newsletter {
     pub id: NewsletterId,
     /// Whose.
     pub mailbox: MailboxId,
-    /// The List-Id, the domain that one unsubscribes at, or the sender's address.
+    /// What groups its issues, for people: the List-Id; or the sender's domain and the one that one unsubscribes at, which
+    /// many senders share; or the sender's address. Lasts longer than the number: who asks to change something names both.
     pub key: String,
+    /// Which of these.
+    kind: i64,
     /// What it calls itself.
     pub name: String,
     /// People write there: a mailing list, not a newsletter.
@@ -96,11 +99,10 @@ impl Archive {
                 .map(|row| newsletter(c, row))
                 .collect::<rusqlite::Result<Vec<_>>>()
         })?;
-        for (kind, newsletter) in &mut all {
-            newsletter.unsubscribed =
-                self.unsubscribed(newsletter.mailbox, *kind, &newsletter.key)?;
+        for newsletter in &mut all {
+            newsletter.unsubscribed = self.unsubscribed(newsletter)?;
         }
-        Ok(all.into_iter().map(|(_, newsletter)| newsletter).collect())
+        Ok(all)
     }
 
     /// One newsletter.
@@ -159,31 +161,50 @@ impl Archive {
         found.ok_or(ArchiveError::NotFound)
     }
 
+    /// The newsletter of this number, if it still is the one with this key: numbers are others after a rebuild.
+    ///
+    /// # Errors
+    /// [`ArchiveError::NotFound`] when it is gone or the scope does not see it, [`ArchiveError::Invalid`] when it is another.
+    pub fn newsletter_known_as(
+        &self,
+        scope: &Scope,
+        id: NewsletterId,
+        key: &str,
+    ) -> Result<Newsletter, ArchiveError> {
+        let newsletter = self.newsletter(scope, id)?;
+        if newsletter.key == key {
+            return Ok(newsletter);
+        }
+        Err(ArchiveError::Invalid(
+            "the index was made anew since that page was; nothing was done: open Newsletters again"
+                .to_owned(),
+        ))
+    }
+
     /// Removes all but the newest `keep` issues, but none that is starred. Says how many; they can be brought back as what
     /// [`Archive::trash`] removes.
     ///
     /// # Errors
-    /// [`ArchiveError::NotFound`] when it is gone or the scope does not see it.
+    /// Those of [`Archive::trash`].
     pub fn keep_last(
         &self,
         scope: &Scope,
-        id: NewsletterId,
+        newsletter: &Newsletter,
         keep: usize,
     ) -> Result<u64, ArchiveError> {
-        let old: Vec<UniqueId> = {
-            self.newsletter(scope, id)?;
-            self.index.read(|c| {
-                c.prepare(&format!(
-                    "SELECT uid FROM (SELECT uid, flags FROM message WHERE newsletter = ?1
-                         ORDER BY id DESC LIMIT -1 OFFSET ?2) WHERE flags & {} = 0",
-                    flags::STARRED
-                ))?
-                .query_map(params![id.0, keep as i64], |row| {
-                    Ok(UniqueId::from_bytes(row.get(0)?))
-                })?
-                .collect()
-            })?
-        };
+        let old: Vec<UniqueId> = self.index.read(|c| {
+            c.prepare(&format!(
+                "SELECT uid FROM (SELECT uid, flags FROM message
+                     WHERE newsletter = (SELECT id FROM newsletter WHERE id = ?1 AND key = ?3)
+                     ORDER BY id DESC LIMIT -1 OFFSET ?2) WHERE flags & {} = 0",
+                flags::STARRED
+            ))?
+            .query_map(
+                params![newsletter.id.0, keep as i64, newsletter.key],
+                |row| Ok(UniqueId::from_bytes(row.get(0)?)),
+            )?
+            .collect()
+        })?;
         self.trash(scope, &old)?;
         Ok(old.len() as u64)
     }
@@ -191,19 +212,16 @@ impl Archive {
     /// Remembers what became of leaving a newsletter.
     ///
     /// # Errors
-    /// [`ArchiveError::NotFound`] when it is gone or the scope does not see it.
+    /// [`ArchiveError::NotFound`] when the scope does not see it.
     pub fn set_unsubscribed(
         &self,
         scope: &Scope,
-        id: NewsletterId,
+        newsletter: &Newsletter,
         result: &Unsubscribed,
     ) -> Result<(), ArchiveError> {
-        let newsletter = self.newsletter(scope, id)?;
-        let kind: i64 = self.index.read(|c| {
-            c.query_row("SELECT kind FROM newsletter WHERE id = ?1", [id.0], |row| {
-                row.get(0)
-            })
-        })?;
+        if !scope.contains(newsletter.mailbox) {
+            return Err(ArchiveError::NotFound);
+        }
         let said: String = result.said.chars().take(500).collect();
         self.state.write(|c| {
             c.execute(
@@ -211,7 +229,7 @@ impl Archive {
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
                 params![
                     newsletter.mailbox.as_bytes(),
-                    kind,
+                    newsletter.kind,
                     newsletter.key,
                     i64::try_from(result.at_ms).unwrap_or(i64::MAX),
                     result.done,
@@ -222,25 +240,27 @@ impl Archive {
         })
     }
 
-    fn unsubscribed(
-        &self,
-        mailbox: MailboxId,
-        kind: i64,
-        key: &str,
-    ) -> Result<Option<Unsubscribed>, ArchiveError> {
+    fn unsubscribed(&self, newsletter: &Newsletter) -> Result<Option<Unsubscribed>, ArchiveError> {
         self.state.read(|c| {
             c.prepare_cached(
                 "SELECT at_ms, done, said FROM archive_unsubscribed
                  WHERE mailbox = ?1 AND kind = ?2 AND key = ?3",
             )?
-            .query_row(params![mailbox.as_bytes(), kind, key], |row| {
-                let at_ms: i64 = row.get(0)?;
-                Ok(Unsubscribed {
-                    at_ms: u64::try_from(at_ms).unwrap_or(0),
-                    done: row.get(1)?,
-                    said: row.get(2)?,
-                })
-            })
+            .query_row(
+                params![
+                    newsletter.mailbox.as_bytes(),
+                    newsletter.kind,
+                    newsletter.key
+                ],
+                |row| {
+                    let at_ms: i64 = row.get(0)?;
+                    Ok(Unsubscribed {
+                        at_ms: u64::try_from(at_ms).unwrap_or(0),
+                        done: row.get(1)?,
+                        said: row.get(2)?,
+                    })
+                },
+            )
             .optional()
         })
     }
@@ -249,7 +269,7 @@ impl Archive {
 fn newsletter(
     c: &rusqlite::Connection,
     (id, last, count, read, octets): (i64, i64, i64, i64, i64),
-) -> rusqlite::Result<(i64, Newsletter)> {
+) -> rusqlite::Result<Newsletter> {
     let dates: Vec<i64> = c
         .prepare_cached("SELECT date FROM message WHERE newsletter = ?1 ORDER BY id DESC LIMIT ?2")?
         .query_map(params![id, RHYTHM_ISSUES as i64], |row| row.get(0))?
@@ -266,10 +286,11 @@ fn newsletter(
                 .is_some_and(|start| start.eq_ignore_ascii_case("https://"))
         });
         let (https, http) = if is_https { (web, None) } else { (None, web) };
-        let newsletter = Newsletter {
+        Ok(Newsletter {
             id: NewsletterId(id),
             mailbox: MailboxId::from_bytes(row.get(1)?),
             key: row.get(2)?,
+            kind: row.get(0)?,
             name: row.get(3)?,
             discussion: row.get(4)?,
             count: count as u64,
@@ -284,8 +305,7 @@ fn newsletter(
                 one_click: row.get(6)?,
             },
             unsubscribed: None,
-        };
-        Ok((row.get(0)?, newsletter))
+        })
     })
 }
 

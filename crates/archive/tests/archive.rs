@@ -523,14 +523,52 @@ fn newsletters_are_grouped_and_thinned_out() {
     assert_eq!(weekly.last.0, issues[3]);
     assert_eq!(home.found("is:newsletter").len(), 4);
     assert_eq!(home.found("list:*").len(), 5);
-    assert_eq!(
-        home.archive.keep_last(&Scope::all(), weekly.id, 1).unwrap(),
-        3
-    );
+    assert_eq!(home.archive.keep_last(&Scope::all(), weekly, 1).unwrap(), 3);
     assert_eq!(home.found("list:weekly"), [issues[3]]);
     wait(home.store.restore(home.mailbox, &issues[..1])).unwrap();
     home.catch_up();
     assert_eq!(home.found("list:weekly").len(), 2);
+}
+
+/// One service sends for many: leaving the issues of one must not touch those of another.
+#[test]
+fn newsletters_of_one_service_are_apart_by_sender() {
+    let home = Home::new();
+    let issue = |from: &str, day: u32| {
+        home.receive(&format!(
+            "From: {from}\r\nSubject: Issue\r\nDate: {day} May 2024 10:00:00 +0000\r\n\
+             List-Unsubscribe: <https://leave.esp.example/u?{day}>\r\n\r\nnews\r\n"
+        ))
+    };
+    let shop: Vec<_> = (1..=3)
+        .map(|day| issue("Shop <news@shop.example>", day))
+        .collect();
+    let bank: Vec<_> = (4..=6)
+        .map(|day| issue("Bank <info@BANK.example>", day))
+        .collect();
+    let all = home.archive.newsletters(&Scope::all()).unwrap();
+    let keys: Vec<_> = all.iter().map(|n| (n.key.as_str(), n.count)).collect();
+    assert_eq!(
+        keys,
+        [
+            ("bank.example via leave.esp.example", 3),
+            ("shop.example via leave.esp.example", 3)
+        ]
+    );
+    let (bank_now, shop_now) = (&all[0], &all[1]);
+    let known = |key: &str| {
+        home.archive
+            .newsletter_known_as(&Scope::all(), bank_now.id, key)
+    };
+    assert_eq!(known(&bank_now.key).as_ref(), Ok(bank_now));
+    assert!(matches!(
+        known(&shop_now.key),
+        Err(ArchiveError::Invalid(_))
+    ));
+    let kept = home.archive.keep_last(&Scope::all(), bank_now, 1);
+    assert_eq!(kept, Ok(2));
+    assert_eq!(home.found("list:bank.example"), bank[2..]);
+    assert_eq!(home.found("list:shop.example"), [shop[2], shop[1], shop[0]]);
 }
 
 /// AND, OR and NOT are what sets make of them, in whatever part of the index their sides are looked up.

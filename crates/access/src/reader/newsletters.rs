@@ -194,7 +194,9 @@ pub(super) async fn keep(
         .parse()
         .map_err(|_| Fault::Bad("How many issues are to be kept?".to_owned()))?;
     blocking(move || {
-        reader.archive.keep_last(&posted.signed.scope, id, keep)?;
+        let (archive, scope) = (&reader.archive, &posted.signed.scope);
+        let newsletter = archive.newsletter_known_as(scope, id, posted.form.get("key"))?;
+        archive.keep_last(scope, &newsletter, keep)?;
         Ok(Redirect::to(&format!("/newsletters/{id}")))
     })
     .await
@@ -245,17 +247,17 @@ pub(super) async fn unsubscribe(
 ) -> Result<Response, Fault> {
     let id = parse(&id)?;
     let (of, scope) = (Arc::clone(&reader), posted.signed.scope.clone());
-    let newsletter = blocking(move || Ok(of.archive.newsletter(&scope, id)?)).await?;
-    let uri = newsletter
-        .unsubscribe
-        .https
-        .filter(|_| newsletter.unsubscribe.one_click);
+    let key = posted.form.get("key").to_owned();
+    let known = blocking(move || Ok(of.archive.newsletter_known_as(&scope, id, &key)?));
+    let newsletter = known.await?;
+    let ways = &newsletter.unsubscribe;
+    let uri = ways.https.as_ref().filter(|_| ways.one_click);
     let uri = uri.ok_or_else(|| {
         Fault::Bad(
             "This sender offers no one-click unsubscribe; use the other way shown.".to_owned(),
         )
     })?;
-    let (done, said) = match unsubscribe::one_click(&uri, &reader.options).await {
+    let (done, said) = match unsubscribe::one_click(uri, &reader.options).await {
         Ok(said) => (true, said),
         Err(why) => (false, why),
     };
@@ -269,7 +271,8 @@ pub(super) async fn unsubscribe(
     };
     blocking(move || {
         let scope = &posted.signed.scope;
-        Ok(reader.archive.set_unsubscribed(scope, id, &result)?)
+        let archive = &reader.archive;
+        Ok(archive.set_unsubscribed(scope, &newsletter, &result)?)
     })
     .await?;
     Ok(Redirect::to(&format!("/newsletters/{id}/unsubscribe")).into_response())

@@ -137,8 +137,8 @@ fn list_id(header: &str) -> Option<(String, String)> {
     Some((id.clone(), name.to_owned()))
 }
 
-/// The newsletter or list that a message belongs to: by its List-Id, else by where one unsubscribes,
-/// else, for what says that it was sent in bulk, by its sender.
+/// The newsletter or list that a message belongs to: by its List-Id; else by its sender's domain and where one
+/// unsubscribes, since one service sends for many; else, for what says that it was sent in bulk, by its sender.
 pub(crate) fn list_of(
     message: &Message<'_>,
     from: Option<&Address>,
@@ -156,7 +156,13 @@ pub(crate) fn list_of(
             discussion,
         });
     }
-    if let Some(key) = unsubscribe.domain() {
+    if let Some(service) = unsubscribe.domain() {
+        let address = from.and_then(|from| from.address.as_deref());
+        let domain = address.and_then(|address| address.rsplit_once('@'));
+        let key = match domain {
+            Some((_, domain)) => format!("{} via {service}", domain.to_ascii_lowercase()),
+            None => service,
+        };
         return Some(Group {
             kind: GroupKind::Unsubscribe,
             key,
