@@ -230,11 +230,30 @@ fn a_scope_sees_its_mailboxes_only() {
             .unwrap_err(),
         ArchiveError::NotFound
     );
+    for (id, labels) in [(ours, ["a", "b"]), (theirs, ["b", "c"])] {
+        let change = MarkChange {
+            add: labels.map(str::to_owned).to_vec(),
+            ..MarkChange::default()
+        };
+        home.archive.mark(&Scope::all(), &[id], &change).unwrap();
+    }
+    for (scope, names) in [
+        (&bob, &["b", "c"][..]),
+        (&Scope::all(), &["a", "b", "c"]),
+        (&Scope::of([]), &[]),
+    ] {
+        assert_eq!(home.archive.label_names(scope).unwrap(), names);
+        let counted = home.archive.labels(scope).unwrap();
+        let counted: Vec<_> = counted.into_iter().map(|(name, _)| name).collect();
+        assert_eq!(counted, names);
+    }
     assert_eq!(home.archive.newsletters(&bob).unwrap().len(), 1);
     assert_eq!(home.archive.overview(&bob).unwrap().count, 1);
     wait(home.store.remove_mailbox(other, false)).unwrap();
     home.catch_up();
     assert_eq!(home.found("secret"), [ours]);
+    let names = home.archive.label_names(&Scope::all());
+    assert_eq!(names.unwrap(), ["a", "b"]);
 }
 
 #[test]

@@ -1,7 +1,5 @@
 //! What all pages share.
 
-use restante_archive::ArchiveError;
-
 use super::signed::Signed;
 use super::{Fault, Reader, assets};
 
@@ -35,8 +33,7 @@ impl Frame {
         title: impl Into<String>,
         at: &'static str,
     ) -> Result<Self, Fault> {
-        let labels = reader.archive.labels(&signed.scope);
-        let labels = labels.map_err(|error: ArchiveError| Fault::from(error))?;
+        let labels = reader.archive.label_names(&signed.scope)?;
         let accounts = reader.backstage.accounts(&signed.user);
         Ok(Self {
             user: signed.user.clone(),
@@ -45,7 +42,7 @@ impl Frame {
             at,
             query: String::new(),
             warnings: reader.backstage.warnings(&signed.user),
-            labels: labels.into_iter().map(|(label, _)| label).collect(),
+            labels,
             accounts: accounts.into_iter().map(|account| account.name).collect(),
             version: assets::version(),
         })

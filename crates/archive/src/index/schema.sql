@@ -45,9 +45,11 @@ CREATE INDEX reference_thread ON reference (thread);
 CREATE TABLE label (
     label TEXT NOT NULL,
     message INTEGER NOT NULL,
+    mailbox INTEGER NOT NULL,
     PRIMARY KEY (label, message)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX label_message ON label (message);
+CREATE INDEX label_mailbox ON label (mailbox, label);
 CREATE TABLE attachment (
     message INTEGER NOT NULL,
     part INTEGER NOT NULL,

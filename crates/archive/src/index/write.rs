@@ -134,8 +134,10 @@ fn details(c: &Connection, mailbox: i64, id: i64, extract: &Extract) -> rusqlite
 pub(crate) fn set_labels(c: &Connection, id: i64, labels: &[String]) -> rusqlite::Result<()> {
     c.prepare_cached("DELETE FROM label WHERE message = ?1")?
         .execute([id])?;
-    let mut add =
-        c.prepare_cached("INSERT OR IGNORE INTO label (label, message) VALUES (?1, ?2)")?;
+    let mut add = c.prepare_cached(
+        "INSERT OR IGNORE INTO label (label, message, mailbox)
+         SELECT ?1, id, mailbox FROM message WHERE id = ?2",
+    )?;
     for label in labels {
         add.execute(params![label, id])?;
     }
@@ -203,7 +205,7 @@ pub(crate) fn remove_mailbox(c: &Connection, mailbox: i64) -> rusqlite::Result<(
     for statement in [
         "DELETE FROM reference WHERE thread IN (SELECT thread FROM message WHERE mailbox = ?1)"
             .to_owned(),
-        format!("DELETE FROM label WHERE message {of}"),
+        "DELETE FROM label WHERE mailbox = ?1".to_owned(),
         format!("DELETE FROM attachment WHERE message {of}"),
         format!("DELETE FROM arrived WHERE message {of}"),
         format!("DELETE FROM text WHERE rowid {of}"),
