@@ -116,40 +116,79 @@ fn extract_all(bytes: &[u8]) -> Extract {
             ..Extract::default()
         };
     };
-    let mut extract = of_headers(&message);
-    let mut file_text = String::new();
     let mut room = limits::UNPACKED_MESSAGE_OCTETS;
-    walk(&message, &mut |found| {
-        let Found::File {
-            part,
-            name,
-            media_type,
-            content,
-            inline,
-        } = found
-        else {
-            return;
-        };
-        if !is_shown_inline(inline, &media_type, name.as_deref()) {
-            extract.facts |= facts::ATTACHMENT;
-        }
-        if file_text.len() < limits::TEXT_OCTETS
-            && let Some(text) = text::of_file(&media_type, name.as_deref(), content, &mut room)
-        {
-            file_text.push('\n');
-            file_text.push_str(&text);
-        }
-        extract.files.push(File {
-            part,
-            name,
-            media_type,
-            size: content.len() as u64,
-        });
-    });
+    let files = Files::of(&message, &mut room);
+    let mut extract = of_headers(&message);
+    if files.is_attached {
+        extract.facts |= facts::ATTACHMENT;
+    }
     let body = plain(&message);
     extract.preview = text::preview(&body);
-    extract.body = indexed(&body, &file_text);
+    extract.body = indexed(&body, &files.text);
+    extract.files = files.all;
     extract
+}
+
+/// What is not there to be read at once.
+#[derive(Default)]
+struct Files {
+    all: Vec<File>,
+    /// What can be read in them, for the index.
+    text: String,
+    /// One of them is what people call an attachment.
+    is_attached: bool,
+}
+
+impl Files {
+    /// `room`: octets that may be unpacked.
+    fn of(message: &Message<'_>, room: &mut u64) -> Self {
+        let mut files = Self::default();
+        walk(message, &mut |found| {
+            let Found::File {
+                part,
+                name,
+                media_type,
+                content,
+                inline,
+            } = found
+            else {
+                return;
+            };
+            files.is_attached |= !is_shown_inline(inline, &media_type, name.as_deref());
+            if files.text.len() < limits::TEXT_OCTETS
+                && let Some(text) = text::of_file(&media_type, name.as_deref(), content, room)
+            {
+                files.text.push('\n');
+                files.text.push_str(&text);
+            }
+            files.all.push(File {
+                part,
+                name,
+                media_type,
+                size: content.len() as u64,
+            });
+        });
+        files
+    }
+}
+
+/// Of the text that the index has of these bytes, what is there to be read at once.
+pub(crate) fn shown_text(bytes: &[u8]) -> String {
+    let shown = || Some(indexed(&plain(&Fit::new(bytes).parse()?), ""));
+    let caught = std::panic::catch_unwind(shown);
+    caught.ok().flatten().unwrap_or_default()
+}
+
+/// And what can be read in files. `room`: octets that may be unpacked.
+pub(crate) fn attached_text(bytes: &[u8], room: &mut u64) -> String {
+    let mut left = *room;
+    let attached = std::panic::AssertUnwindSafe(|| {
+        let fit = Fit::new(bytes);
+        Some(indexed("", &Files::of(&fit.parse()?, &mut left).text))
+    });
+    let caught = std::panic::catch_unwind(attached);
+    *room = left;
+    caught.ok().flatten().unwrap_or_default()
 }
 
 fn of_headers(message: &Message<'_>) -> Extract {

@@ -73,6 +73,13 @@ pub const PREVIEW_CHARACTERS: usize = 160;
 /// Characters of a snippet around what was found.
 pub const SNIPPET_CHARACTERS: usize = 160;
 
+/// Octets of a message in which a snippet is looked for first.
+pub const SNIPPET_HEAD_OCTETS: usize = 128 * 1024;
+
+/// Octets of messages that are read for the snippets of one page; entries behind that have none. Less than a second: a search
+/// that is typed makes a page for each key.
+pub const SNIPPETS_OCTETS: usize = 32 * 1024 * 1024;
+
 /// Characters of a label.
 pub const LABEL_CHARACTERS: usize = 60;
 

@@ -8,7 +8,7 @@
 //! term    = word / word "*" / phrase / field ":" ( word / word "*" / phrase )
 //! phrase  = DQUOTE *( any but DQUOTE ) DQUOTE
 //! field   = "from" / "to" / "subject" / "list" / "label" / "is" / "has" / "filename" / "larger" /
-//!           "smaller" / "before" / "after" / "date" / "account" / "mailbox" / "id" / "thread"
+//!           "smaller" / "before" / "after" / "date" / "account" / "id" / "thread"
 //! ```
 //!
 //! AND, OR and NOT are operators in capitals only. Words are found whatever their case and accents.
@@ -72,7 +72,6 @@ pub(crate) enum Node {
     /// From the first second on, and before the second.
     Date(i64, i64),
     Account(String),
-    /// Names of mailboxes are the store's to know: its number is found when the query runs.
     Id(UniqueId),
     Thread(ThreadId),
 }
@@ -92,7 +91,8 @@ impl Query {
         matches!(&self.root, Node::And(nodes) if nodes.is_empty())
     }
 
-    /// What text looks for, for highlighting: words in lower case, and whether longer ones count, too.
+    /// What text looks for anywhere, for highlighting: words in lower case, and whether longer ones count, too. What is looked
+    /// for in a header only is shown there.
     pub(crate) fn words(&self) -> Vec<(String, bool)> {
         let mut words = Vec::new();
         gather(&self.root, &mut words);
@@ -103,7 +103,11 @@ impl Query {
 fn gather(node: &Node, words: &mut Vec<(String, bool)>) {
     match node {
         Node::And(nodes) | Node::Or(nodes) => nodes.iter().for_each(|node| gather(node, words)),
-        Node::Text { text, prefix, .. } => {
+        Node::Text {
+            column: Column::Any,
+            text,
+            prefix,
+        } => {
             let all = crate::snippet::words(text);
             let last = all.len().saturating_sub(1);
             for (at, word) in all.into_iter().enumerate() {

@@ -4,6 +4,7 @@ use restante_store::{MailboxId, UniqueId};
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, params_from_iter};
 
+use crate::extract::{attached_text, shown_text};
 use crate::follow::known_mailboxes;
 use crate::index::{facts, flags, unsigned};
 use crate::query::{Plan, compile};
@@ -43,22 +44,50 @@ impl Archive {
                 next,
             })
         })?;
-        if page.snippets {
-            let words = query.words();
-            if !words.is_empty() {
-                for entry in &mut results.entries {
-                    entry.snippet = self.snippet(entry.id, &words);
-                }
+        let words = query.words();
+        if page.snippets && !words.is_empty() {
+            let mut room = Room {
+                read: limits::SNIPPETS_OCTETS,
+                unpacked: limits::UNPACKED_MESSAGE_OCTETS,
+            };
+            for entry in &mut results.entries {
+                entry.snippet = self.snippet(entry.id, &words, &mut room);
             }
         }
         Ok(results)
     }
 
-    /// Text around what was found; `None` where nothing of it is in the text, or the message is gone.
-    fn snippet(&self, id: UniqueId, words: &[(String, bool)]) -> Option<crate::Snippet> {
-        let (bytes, _) = self.bytes(id, limits::INDEX_OCTETS).ok()?;
-        let text = crate::extract::extract(&bytes).body;
+    /// Text around what was found; `None` where nothing of it is in the text, the message is gone, or the page has cost
+    /// enough. Looks where it is as a rule first: in the text, which stands at the beginning.
+    fn snippet(
+        &self,
+        id: UniqueId,
+        words: &[(String, bool)],
+        room: &mut Room,
+    ) -> Option<crate::Snippet> {
+        let (head, more) = self.some(id, limits::SNIPPET_HEAD_OCTETS, room)?;
+        if let Some(found) = snippet::around(&shown_text(&head), words) {
+            return Some(found);
+        }
+        let whole = if more {
+            let (whole, _) = self.some(id, limits::INDEX_OCTETS, room)?;
+            if let Some(found) = snippet::around(&shown_text(&whole), words) {
+                return Some(found);
+            }
+            whole
+        } else {
+            head
+        };
+        let text = attached_text(&whole, &mut room.unpacked);
         snippet::around(&text, words)
+    }
+
+    /// The message's octets, at most so many, and whether there are more; `None` where there is no room for any.
+    fn some(&self, id: UniqueId, most: usize, room: &mut Room) -> Option<(Vec<u8>, bool)> {
+        let most = most.min(room.read);
+        let read = self.bytes(id, most).ok().filter(|_| most > 0)?;
+        room.read -= read.0.len();
+        Some(read)
     }
 
     /// One message as a list shows it.
@@ -103,6 +132,12 @@ impl Archive {
         }
         Ok(rows)
     }
+}
+
+/// Octets that the snippets of a page may still cost.
+struct Room {
+    read: usize,
+    unpacked: u64,
 }
 
 /// Depth first: each message after what it answers. Whoever answers themselves in a circle comes last.

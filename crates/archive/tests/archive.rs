@@ -590,6 +590,47 @@ fn newsletters_of_one_service_are_apart_by_sender() {
     assert_eq!(home.found("list:shop.example"), [shop[2], shop[1], shop[0]]);
 }
 
+/// A snippet costs reading the message again; nothing is read where nothing can come of it, and a page of large
+/// messages is not read to its end.
+#[test]
+fn snippets_are_of_the_text_then_of_files_and_cost_no_more_than_a_bound() {
+    let home = Home::new();
+    let attached = |kind: &str, content: &str| {
+        format!(
+            "--b\r\nContent-Type: {kind}\r\nContent-Disposition: attachment\r\n\r\n{content}\r\n"
+        )
+    };
+    let with = |day: u32, parts: &str| {
+        let more = "Content-Type: multipart/mixed; boundary=b\r\n";
+        let body = format!("--b\r\n\r\nlook inside\r\n{parts}--b--");
+        home.put(home.mailbox, &mail("Report", day, more, &body))
+    };
+    with(1, &attached("text/plain", "the needle is attached"));
+    home.catch_up();
+    let snippet = |query: &str| home.search(query).entries.remove(0).snippet;
+    let text = |query: &str| snippet(query).unwrap().text;
+    assert!(text("look").contains("look inside"));
+    assert!(text("needle").contains("needle is attached"));
+    assert!(text("subject:report look").contains("look inside"));
+    for none in ["from:ann", "subject:report", "-absent", "report"] {
+        assert_eq!(snippet(none), None, "{none}");
+    }
+    let filler = attached("application/x-filler", &"x".repeat(3_000_000));
+    for day in 2..22 {
+        with(
+            day,
+            &format!("{filler}{}", attached("text/plain", "needle")),
+        );
+    }
+    home.catch_up();
+    let entries = home.search("needle").entries;
+    let snippets = entries.iter().filter(|entry| entry.snippet.is_some());
+    let most = restante_archive::limits::SNIPPETS_OCTETS / 3_000_000;
+    let count = snippets.count();
+    assert!(count > most / 2 && count <= most, "{count}");
+    assert_eq!(entries.len(), 21);
+}
+
 /// AND, OR and NOT are what sets make of them, in whatever part of the index their sides are looked up.
 #[test]
 fn operators_are_those_of_sets() {
