@@ -29,6 +29,12 @@ fn a_wrong_query_says_where_and_what_would_be_right() {
         ("NOT", 3, 0, "should follow"),
         ("---", 0, 3, "letter"),
         ("subject:(a b)", 8, 1, "OR subject:b"),
+        ("label:wor*", 6, 4, "whole label"),
+        ("account:gm*", 8, 3, "whole value"),
+        ("account:*", 8, 1, "whole value"),
+        ("is:read*", 3, 5, "whole value"),
+        ("larger:1M*", 7, 3, "whole value"),
+        ("date:2024*", 5, 5, "whole value"),
     ] {
         let (found_at, found_length, what) = wrong(query);
         assert_eq!((found_at, found_length), (at, length), "{query}: {what}");
@@ -54,6 +60,9 @@ fn operators_bind_as_the_grammar_says() {
         Query::parse("a or b").unwrap(),
         Query::parse("a OR b").unwrap()
     );
+    for begins in ["label:*", "list:*", "from:an*", "filename:inv*", "inv*"] {
+        assert!(Query::parse(begins).is_ok(), "{begins}");
+    }
     assert!(Query::parse(" ").unwrap().is_everything());
 }
 

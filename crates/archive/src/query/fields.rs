@@ -60,6 +60,14 @@ pub(super) fn value(
 ) -> Result<Node, QueryError> {
     known(name, field)?;
     let any = prefix && text.is_empty();
+    let of_words = matches!(name, "from" | "to" | "subject" | "list" | "filename");
+    if prefix && !of_words && !(name == "label" && any) {
+        let why = match name {
+            "label" => "label: takes a whole label, or * for any; leave the * away".to_owned(),
+            _ => format!("{name}: takes a whole value: leave the * away"),
+        };
+        return Err(at.wrong(why));
+    }
     let column = |column| text_node(column, text, prefix, at);
     match name {
         "from" => column(Column::Sender),
