@@ -119,7 +119,7 @@ pub(crate) fn make_private_folder(folder: &std::path::Path) -> Result<(), Failur
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     builder.create(folder).map_err(Failure::io(format_args!(
-        "cannot make the data folder {}",
+        "cannot make the folder {}; make it, or name another",
         folder.display()
     )))
 }

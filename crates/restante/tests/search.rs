@@ -87,10 +87,15 @@ fn mail_is_found_shown_and_saved() {
     assert!(path.starts_with(folder.to_str().unwrap()), "{path}");
     assert_eq!(fs::read(path).unwrap(), b"%PDF-");
     // Nothing that is there is overwritten.
-    run(
-        &home,
-        &["show", id, "--attachments", folder.to_str().unwrap()],
-        74,
+    let again = home
+        .command(&["show", id, "--attachments", folder.to_str().unwrap()])
+        .output()
+        .unwrap();
+    assert_eq!(again.status.code(), Some(1), "{again:?}");
+    let told = String::from_utf8_lossy(&again.stderr);
+    assert!(
+        told.contains("not saved: ") && told.contains("prices.pdf"),
+        "{told}"
     );
     run(&home, &["show", "01k849km6lqvleomn13er6rjnt"], 67);
 }

@@ -16,7 +16,7 @@ use super::{make_private_folder, open_existing_store, wait};
 use crate::cli::Show;
 use crate::config::Config;
 use crate::failure::Failure;
-use crate::output::{Output, Screen, finish, on_terminal, printable};
+use crate::output::{self, Output, Screen, finish, on_terminal, printable};
 use crate::units;
 
 /// Columns that HTML is laid out for.
@@ -163,23 +163,30 @@ fn raw(id: UniqueId, config: &Config, out: &Output) -> Result<ExitCode, Failure>
     Ok(ExitCode::SUCCESS)
 }
 
-/// Saves what is attached, each under a name of its own; nothing that is there is overwritten.
+/// Saves what is attached, each under a name of its own; nothing that is there is overwritten. Exits 1 when one could
+/// not be saved; the others are.
 fn save(parsed: &Parsed, folder: &Path, out: &Output) -> Result<ExitCode, Failure> {
-    let mut saved = 0_u64;
+    let (mut saved, mut failed) = (0_u64, 0_u64);
     for part in parsed.attachments() {
         make_private_folder(folder)?;
         let path = folder.join(format!("{}-{}", part.id, file_name(part)));
-        let mut file = File::create_new(&path).map_err(Failure::io(format_args!(
-            "cannot make {}; name another folder, or move it away",
-            path.display()
-        )))?;
-        file.write_all(&part.content)
-            .map_err(Failure::io(format_args!("cannot write {}", path.display())))?;
+        if let Err(error) = write_new(&path, &part.content) {
+            output::note(&format!("not saved: {}: {error}", path.display()));
+            failed += 1;
+            continue;
+        }
         saved += 1;
         out.line(
             &json!({"path": path, "type": part.media_type, "size": part.content.len()}),
             &path.display().to_string(),
         )?;
+    }
+    if failed > 0 {
+        output::note(&format!(
+            "{} not saved: mend what is said above, or name another folder",
+            units::count(failed, "attachment")
+        ));
+        return Ok(ExitCode::from(1));
     }
     if saved == 0 {
         out.people("Nothing is attached.")?;
@@ -187,7 +194,20 @@ fn save(parsed: &Parsed, folder: &Path, out: &Output) -> Result<ExitCode, Failur
     Ok(ExitCode::SUCCESS)
 }
 
-/// A stranger's name, made a file's: no path, no leading dot, nothing that a shell or a terminal obeys.
+/// A file that was not there; half of one does not stay.
+fn write_new(path: &Path, content: &[u8]) -> io::Result<()> {
+    let mut file = File::create_new(path)?;
+    file.write_all(content).inspect_err(|_| {
+        let _half = std::fs::remove_file(path);
+    })
+}
+
+/// Octets of a file's name and of its ending, so that the number before it fits too: file systems take 255.
+const STEM_OCTETS: usize = 180;
+const ENDING_OCTETS: usize = 20;
+
+/// A stranger's name, made a file's: no path, no leading dot, nothing that a shell or a terminal obeys, and no longer than
+/// names may be.
 fn file_name(part: &Part) -> String {
     let name = part.name.as_deref().unwrap_or("attachment");
     let last = name.rsplit(['/', '\\']).next().unwrap_or(name);
@@ -200,13 +220,15 @@ fn file_name(part: &Part) -> String {
                 '_'
             }
         })
-        .take(100)
         .collect();
     let usual = usual.trim_matches(['.', ' ']);
     if usual.is_empty() {
-        "attachment".to_owned()
-    } else {
-        usual.to_owned()
+        return "attachment".to_owned();
+    }
+    let cut = |text: &str| text[..text.floor_char_boundary(STEM_OCTETS)].to_owned();
+    match usual.rsplit_once('.') {
+        Some((stem, ending)) if ending.len() <= ENDING_OCTETS => format!("{}.{ending}", cut(stem)),
+        _ => cut(usual),
     }
 }
 
@@ -235,5 +257,28 @@ mod tests {
             };
             assert_eq!(file_name(&part), safe, "{name}");
         }
+    }
+
+    /// A name of 100 letters is 400 octets in Gothic: no file system takes it.
+    #[test]
+    fn a_long_name_is_cut_in_octets_and_keeps_its_ending() {
+        let named = |name: String| Part {
+            id: 1,
+            name: Some(name),
+            media_type: String::new(),
+            content_id: None,
+            inline: false,
+            within: None,
+            content: Vec::new(),
+        };
+        for (letter, ending) in [("ä", ".pdf"), ("報", ".docx"), ("𐌰", ".tar.gz"), ("a", "")] {
+            let name = file_name(&named(format!("{}{ending}", letter.repeat(300))));
+            assert!(name.len() <= STEM_OCTETS + ENDING_OCTETS + 1, "{name}");
+            assert!(name.starts_with(letter), "{name}");
+            let last = ending.rsplit_once('.').map_or("", |(_, last)| last);
+            assert!(name.ends_with(last), "{name}");
+        }
+        let dots = file_name(&named(format!("a.{}", "b".repeat(300))));
+        assert_eq!(dots.len(), STEM_OCTETS);
     }
 }
