@@ -20,7 +20,7 @@ pub(crate) use headers::{
     addresses, decoded_headers, header_text, ids, list_of, one_id, unsubscribe_of,
 };
 pub(crate) use junk::is_junk;
-pub(crate) use parse::Fit;
+pub(crate) use parse::{Fit, Work};
 pub(crate) use text::{cut, indexed, layout, plain};
 pub(crate) use walk::{Found, is_shown_inline, walk};
 
@@ -109,7 +109,8 @@ pub(crate) fn extract(bytes: &[u8]) -> Extract {
 }
 
 fn extract_all(bytes: &[u8]) -> Extract {
-    let fit = Fit::new(bytes);
+    let mut work = Work::default();
+    let fit = Fit::new(bytes, &mut work);
     let Some(message) = fit.parse() else {
         return Extract {
             facts: facts::UNREADABLE,
@@ -117,7 +118,7 @@ fn extract_all(bytes: &[u8]) -> Extract {
         };
     };
     let mut room = limits::UNPACKED_MESSAGE_OCTETS;
-    let files = Files::of(&message, &mut room);
+    let files = Files::of(&message, &mut work, &mut room);
     let mut extract = of_headers(&message);
     if files.is_attached {
         extract.facts |= facts::ATTACHMENT;
@@ -141,19 +142,17 @@ struct Files {
 
 impl Files {
     /// `room`: octets that may be unpacked.
-    fn of(message: &Message<'_>, room: &mut u64) -> Self {
+    fn of(message: &Message<'_>, work: &mut Work, room: &mut u64) -> Self {
         let mut files = Self::default();
-        walk(message, &mut |found| {
-            let Found::File {
+        walk(message, work, &mut |found| {
+            let Found {
                 part,
                 name,
                 media_type,
                 content,
                 inline,
-            } = found
-            else {
-                return;
-            };
+                ..
+            } = found;
             files.is_attached |= !is_shown_inline(inline, &media_type, name.as_deref());
             if files.text.len() < limits::TEXT_OCTETS
                 && let Some(text) = text::of_file(&media_type, name.as_deref(), content, room)
@@ -174,7 +173,10 @@ impl Files {
 
 /// Of the text that the index has of these bytes, what is there to be read at once.
 pub(crate) fn shown_text(bytes: &[u8]) -> String {
-    let shown = || Some(indexed(&plain(&Fit::new(bytes).parse()?), ""));
+    let shown = || {
+        let fit = Fit::new(bytes, &mut Work::default());
+        Some(indexed(&plain(&fit.parse()?), ""))
+    };
     let caught = std::panic::catch_unwind(shown);
     caught.ok().flatten().unwrap_or_default()
 }
@@ -183,8 +185,10 @@ pub(crate) fn shown_text(bytes: &[u8]) -> String {
 pub(crate) fn attached_text(bytes: &[u8], room: &mut u64) -> String {
     let mut left = *room;
     let attached = std::panic::AssertUnwindSafe(|| {
-        let fit = Fit::new(bytes);
-        Some(indexed("", &Files::of(&fit.parse()?, &mut left).text))
+        let mut work = Work::default();
+        let fit = Fit::new(bytes, &mut work);
+        let files = Files::of(&fit.parse()?, &mut work, &mut left);
+        Some(indexed("", &files.text))
     });
     let caught = std::panic::catch_unwind(attached);
     *room = left;

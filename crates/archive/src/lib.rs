@@ -101,7 +101,42 @@ impl Archive {
         Ok(parsed)
     }
 
-    /// The same, but of its header only: text and parts are missing. For lists, as it reads no more than
+    /// A part of the message, and its octets, decoded.
+    ///
+    /// # Errors
+    /// [`ArchiveError::NotFound`] when there is no such part, or the scope does not see the message.
+    pub fn part(
+        &self,
+        scope: &Scope,
+        id: UniqueId,
+        part: u32,
+    ) -> Result<(message::Part, Vec<u8>), ArchiveError> {
+        let mut found = None;
+        self.contents(scope, id, &mut |known, content| {
+            if known.id == part {
+                found = Some((known.clone(), content.to_vec()));
+            }
+        })?;
+        found.ok_or(ArchiveError::NotFound)
+    }
+
+    /// Tells every part of the message with its octets, as [`message::contents`] does.
+    ///
+    /// # Errors
+    /// [`ArchiveError::NotFound`] when it is gone or the scope does not see it.
+    pub fn contents(
+        &self,
+        scope: &Scope,
+        id: UniqueId,
+        tell: &mut dyn FnMut(&message::Part, &[u8]),
+    ) -> Result<(), ArchiveError> {
+        self.visible(scope, id)?;
+        let (bytes, _) = self.bytes(id, limits::SHOW_OCTETS)?;
+        message::contents(&bytes, tell);
+        Ok(())
+    }
+
+    /// What is known of the message, but of its header only: text and parts are missing. For lists, as it reads no more than
     /// [`limits::HEADER_BLOCK_OCTETS`].
     ///
     /// # Errors

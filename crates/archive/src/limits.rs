@@ -38,12 +38,15 @@ pub const SUBJECT_SECONDS: i64 = 90 * 24 * 60 * 60;
 /// Parts of one message that are told.
 pub const PARTS: usize = 1_000;
 
-/// Multiparts and messages within one message; what comes after so many is not taken apart.
+/// Multiparts and messages within one message, at whatever depth; what comes after so many is not taken apart.
 pub const CONTAINERS: usize = 1_000;
 
-/// Octets that the multiparts of one message may have behind them, all together: each is searched for its
-/// boundary, which may never come. Some seconds.
+/// Octets that the multiparts of one message may have behind them, all together and at whatever depth: each is searched for
+/// its boundary, which may never come. Some seconds.
 pub const CONTAINER_WORK_OCTETS: u64 = 4 * 1024 * 1024 * 1024;
+
+/// First octets of a part that say what it is.
+pub const PART_START_OCTETS: usize = 16;
 
 /// Messages within messages, winmail.dat included, that are opened up.
 pub const NESTING: usize = 8;

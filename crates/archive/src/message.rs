@@ -3,8 +3,8 @@
 use mail_parser::{Message, PartType};
 
 use crate::extract::{
-    Fit, Found, GroupKind, addresses, decoded_headers, header_date, header_end, header_text, ids,
-    is_shown_inline, layout, list_of, one_id, plain, unsubscribe_of, walk,
+    Fit, Found, GroupKind, Work, addresses, decoded_headers, header_date, header_end, header_text,
+    ids, is_shown_inline, layout, list_of, one_id, plain, unsubscribe_of, walk,
 };
 use crate::{Address, Unsubscribe, limits};
 
@@ -66,8 +66,46 @@ pub struct Part {
     pub inline: bool,
     /// The part whose nested message holds it.
     pub within: Option<u32>,
-    /// Decoded.
-    pub content: Vec<u8>,
+    /// Octets, decoded.
+    pub size: u64,
+    /// The first of them, at most [`limits::PART_START_OCTETS`]: what it is, whatever the message says.
+    pub start: Vec<u8>,
+    /// All of it is UTF-8, and the message calls it text.
+    pub is_text: bool,
+}
+
+impl Part {
+    fn new(found: &Found<'_>) -> Self {
+        let inline = found.inline;
+        Self {
+            id: found.part,
+            inline: is_shown_inline(inline, &found.media_type, found.name.as_deref()),
+            name: found.name.clone(),
+            media_type: found.media_type.clone(),
+            content_id: inline.map(|cid| cid.trim_matches(['<', '>']).to_owned()),
+            within: found.within,
+            size: found.content.len() as u64,
+            start: found.content[..found.content.len().min(limits::PART_START_OCTETS)].to_vec(),
+            is_text: found.media_type.starts_with("text/")
+                && std::str::from_utf8(found.content).is_ok(),
+        }
+    }
+}
+
+/// Tells the parts of a message with their octets, decoded, in the order of the message. A message within holds those of
+/// its parts: whoever keeps all keeps them as often as it is nested.
+pub fn contents(bytes: &[u8], tell: &mut dyn FnMut(&Part, &[u8])) {
+    let work = std::panic::AssertUnwindSafe(|| {
+        let mut work = Work::default();
+        let fit = Fit::new(bytes, &mut work);
+        let message = fit.parse()?;
+        walk(&message, &mut work, &mut |found| {
+            tell(&Part::new(&found), found.content);
+        });
+        Some(())
+    });
+    // A parser that panics has told what it found until then.
+    let _told = std::panic::catch_unwind(work);
 }
 
 impl Parsed {
@@ -87,15 +125,10 @@ impl Parsed {
     /// What the header shows.
     pub(crate) fn of_header(bytes: &[u8]) -> Self {
         let parsed = std::panic::catch_unwind(|| {
-            let fit = Fit::new(&bytes[..header_end(bytes)]);
+            let fit = Fit::new(&bytes[..header_end(bytes)], &mut Work::default());
             fit.parse().map(|message| of_headers(&message))
         });
         parsed.ok().flatten().unwrap_or_default()
-    }
-
-    /// The part of that id.
-    pub fn part(&self, id: u32) -> Option<&Part> {
-        self.parts.iter().find(|part| part.id == id)
     }
 
     /// The part that `cid:` names (RFC 2392).
@@ -130,46 +163,15 @@ impl Parsed {
 }
 
 fn parse(bytes: &[u8]) -> Option<Parsed> {
-    let fit = Fit::new(bytes);
+    let mut work = Work::default();
+    let fit = Fit::new(bytes, &mut work);
     let message = fit.parse()?;
     let mut parsed = of_headers(&message);
     let (text, html) = bodies(&message);
     parsed.text = text;
     parsed.html = html;
-    let mut messages: Vec<u32> = Vec::new();
-    let mut within = Vec::new();
-    walk(&message, &mut |found| match found {
-        Found::Message { part, message } => {
-            let mut holds = 0_u32;
-            walk(message, &mut |inner| {
-                if let Found::File { .. } = inner {
-                    holds += 1;
-                }
-            });
-            messages.push(part);
-            within.push((part, holds));
-        }
-        Found::File {
-            part,
-            name,
-            media_type,
-            content,
-            inline,
-        } => {
-            let holder = within
-                .iter()
-                .rev()
-                .find(|(of, holds)| part > *of && part <= of + holds);
-            parsed.parts.push(Part {
-                id: part,
-                inline: is_shown_inline(inline, &media_type, name.as_deref()),
-                name,
-                media_type,
-                content_id: inline.map(|cid| cid.trim_matches(['<', '>']).to_owned()),
-                within: holder.map(|(of, _)| *of),
-                content: content.to_vec(),
-            });
-        }
+    walk(&message, &mut work, &mut |found| {
+        parsed.parts.push(Part::new(&found));
     });
     Some(parsed)
 }

@@ -246,7 +246,7 @@ fn attached(message: &Parsed) -> Vec<Attached> {
             part: part.id,
             name: parts::name_of(part),
             kind: part.media_type.clone(),
-            size: show::size(part.content.len() as u64),
+            size: show::size(part.size),
             preview: parts::preview(part),
         })
         .collect()

@@ -33,7 +33,7 @@ pub(super) enum Preview {
 }
 
 pub(super) fn preview(part: &Part) -> Preview {
-    let content = part.content.as_slice();
+    let content = part.start.as_slice();
     let webp = content.starts_with(b"RIFF") && content.get(8..12) == Some(b"WEBP");
     if content.starts_with(b"\x89PNG\r\n\x1a\n") {
         Preview::Image("image/png")
@@ -45,7 +45,7 @@ pub(super) fn preview(part: &Part) -> Preview {
         Preview::Image("image/webp")
     } else if content.starts_with(b"%PDF-") {
         Preview::Pdf
-    } else if part.media_type.starts_with("text/") && std::str::from_utf8(content).is_ok() {
+    } else if part.is_text {
         Preview::Text
     } else {
         Preview::None
@@ -111,12 +111,6 @@ fn answer(
     (fields, content).into_response()
 }
 
-fn part_of(reader: &Reader, scope: &Scope, id: UniqueId, part: u32) -> Result<Part, Fault> {
-    let mut message = reader.archive.message(scope, id)?;
-    let at = message.parts.iter().position(|known| known.id == part);
-    Ok(message.parts.swap_remove(at.ok_or(Fault::NotFound)?))
-}
-
 /// A part to save.
 pub(super) async fn download(
     State(reader): State<Arc<Reader>>,
@@ -125,14 +119,9 @@ pub(super) async fn download(
 ) -> Result<Response, Fault> {
     let id = parse(&id)?;
     blocking(move || {
-        let part = part_of(&reader, &signed.scope, id, part)?;
+        let (part, content) = reader.archive.part(&signed.scope, id, part)?;
         let shown = disposition("attachment", &name_of(&part));
-        Ok(answer(
-            part.content,
-            "application/octet-stream",
-            shown,
-            NOTHING,
-        ))
+        Ok(answer(content, "application/octet-stream", shown, NOTHING))
     })
     .await
 }
@@ -145,15 +134,15 @@ pub(super) async fn view(
 ) -> Result<Response, Fault> {
     let id = parse(&id)?;
     blocking(move || {
-        let part = part_of(&reader, &signed.scope, id, part)?;
+        let (part, content) = reader.archive.part(&signed.scope, id, part)?;
         let shown = disposition("inline", &name_of(&part));
         Ok(match preview(&part) {
-            Preview::Image(kind) => answer(part.content, kind, shown, NOTHING),
-            Preview::Pdf => answer(part.content, "application/pdf", shown, VIEWER),
-            Preview::Text => answer(part.content, "text/plain; charset=utf-8", shown, NOTHING),
+            Preview::Image(kind) => answer(content, kind, shown, NOTHING),
+            Preview::Pdf => answer(content, "application/pdf", shown, VIEWER),
+            Preview::Text => answer(content, "text/plain; charset=utf-8", shown, NOTHING),
             Preview::None => {
                 let shown = disposition("attachment", &name_of(&part));
-                answer(part.content, "application/octet-stream", shown, NOTHING)
+                answer(content, "application/octet-stream", shown, NOTHING)
             }
         })
     })
@@ -171,16 +160,12 @@ pub(super) async fn inline(
     }
     let id = parse(&id)?;
     blocking(move || {
-        let part = part_of(&reader, &Scope::all(), id, part)?;
+        let (part, content) = reader.archive.part(&Scope::all(), id, part)?;
         let Preview::Image(kind) = preview(&part) else {
             return Err(Fault::NotFound);
         };
-        let mut response = answer(
-            part.content,
-            kind,
-            HeaderValue::from_static("inline"),
-            NOTHING,
-        );
+        let shown = HeaderValue::from_static("inline");
+        let mut response = answer(content, kind, shown, NOTHING);
         // The frame's origin is nobody's, so that it counts as another site.
         response.headers_mut().insert(
             HeaderName::from_static("cross-origin-resource-policy"),
@@ -257,6 +242,8 @@ pub(super) fn copy(
 
 #[cfg(test)]
 mod tests {
+    use restante_archive::limits::PART_START_OCTETS;
+
     use super::*;
 
     fn part(name: &str, media_type: &str, content: &[u8]) -> Part {
@@ -267,7 +254,9 @@ mod tests {
             content_id: None,
             inline: false,
             within: None,
-            content: content.to_vec(),
+            size: content.len() as u64,
+            start: content[..content.len().min(PART_START_OCTETS)].to_vec(),
+            is_text: media_type.starts_with("text/"),
         }
     }
 

@@ -28,15 +28,30 @@ static PARSER: LazyLock<MessageParser> = LazyLock::new(|| {
         .header_raw(HeaderName::Received)
 });
 
+/// What taking a message apart may still cost, those within it that are encoded included: each of them is searched anew.
+pub(crate) struct Work {
+    containers: usize,
+    octets: u64,
+}
+
+impl Default for Work {
+    fn default() -> Self {
+        Self {
+            containers: limits::CONTAINERS,
+            octets: limits::CONTAINER_WORK_OCTETS,
+        }
+    }
+}
+
 /// A message's octets, made fit for [`Fit::parse`].
 pub(crate) struct Fit<'a>(Cow<'a, [u8]>);
 
 impl<'a> Fit<'a> {
     /// Its header in UTF-8, and no more of it than can be taken apart.
-    pub(crate) fn new(bytes: &'a [u8]) -> Self {
+    pub(crate) fn new(bytes: &'a [u8], work: &mut Work) -> Self {
         Self(match readable(bytes) {
-            Cow::Borrowed(bytes) => fit(bytes),
-            Cow::Owned(bytes) => Cow::Owned(fit(&bytes).into_owned()),
+            Cow::Borrowed(bytes) => fit(bytes, work),
+            Cow::Owned(bytes) => Cow::Owned(fit(&bytes, work).into_owned()),
         })
     }
 
@@ -48,9 +63,9 @@ impl<'a> Fit<'a> {
 
 /// As far as it goes until its multiparts and messages are too many, with those messages closed that are
 /// encoded.
-fn fit(bytes: &[u8]) -> Cow<'_, [u8]> {
+fn fit<'a>(bytes: &'a [u8], work: &mut Work) -> Cow<'a, [u8]> {
     let lower = bytes.to_ascii_lowercase();
-    let end = bounded(&lower);
+    let end = bounded(&lower, work);
     let mut fit = Cow::Borrowed(&bytes[..end]);
     // A last field without a line end is none to the parser.
     if super::header_end(bytes) == bytes.len() && !bytes.ends_with(b"\n") {
@@ -86,17 +101,18 @@ fn fit(bytes: &[u8]) -> Cow<'_, [u8]> {
 
 /// Where the first multipart or message is that is too many: because there are so many, or because to
 /// search each to the end is too much.
-fn bounded(lower: &[u8]) -> usize {
+fn bounded(lower: &[u8], work: &mut Work) -> usize {
     let mut places: Vec<usize> = types(lower, b"message")
         .chain(types(lower, b"multipart"))
         .collect();
     places.sort_unstable();
-    let mut work = 0_u64;
-    for (count, at) in places.into_iter().enumerate() {
-        work += (lower.len() - at) as u64;
-        if count >= limits::CONTAINERS || work > limits::CONTAINER_WORK_OCTETS {
+    for at in places {
+        let behind = (lower.len() - at) as u64;
+        if work.containers == 0 || work.octets < behind {
             return at;
         }
+        work.containers -= 1;
+        work.octets -= behind;
     }
     lower.len()
 }
@@ -254,6 +270,39 @@ mod tests {
         }
         assert_eq!(Parsed::from_bytes(b"Subject: all").subject, "all");
         let usual = outer("7bit", inner.as_bytes());
-        assert!(matches!(fit(&usual), Cow::Borrowed(same) if same == usual));
+        let same = fit(&usual, &mut Work::default());
+        assert!(matches!(same, Cow::Borrowed(same) if same == usual));
+    }
+
+    /// Each encoded message within had limits of its own, and each level was walked again for each level above.
+    #[test]
+    fn what_is_nested_and_encoded_shares_one_budget() {
+        let boundary =
+            |level: usize| format!("Content-Type: multipart/mixed; boundary=b{level}\n\n");
+        let mut inner = b"Subject: innermost\n\nhello".to_vec();
+        for level in 0..limits::NESTING {
+            let part = format!(
+                "--b{level}\nContent-Type: message/rfc822\nContent-Transfer-Encoding: base64\n\n"
+            );
+            let lost = b"Content-Type: multipart/mixed; boundary=never\n\n".repeat(200);
+            inner = [
+                b"Subject: hostile\n",
+                boundary(level).as_bytes(),
+                part.as_bytes(),
+                &base64(&inner),
+                format!("\n--b{level}\n").as_bytes(),
+                &lost,
+                format!("\n--b{level}--\n").as_bytes(),
+            ]
+            .concat();
+        }
+        let mut work = Work::default();
+        let fit = Fit::new(&inner, &mut work);
+        let mut found = Vec::new();
+        let message = fit.parse().unwrap();
+        super::super::walk(&message, &mut work, &mut |part| found.push(part.within));
+        assert_eq!(work.containers, 0, "what is within counts too");
+        assert!(found.len() < limits::PARTS);
+        is_survived("encoded messages with multiparts", inner.clone());
     }
 }

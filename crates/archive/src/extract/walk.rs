@@ -4,22 +4,19 @@
 use mail_parser::{Message, MessagePart, MimeHeaders, PartType};
 
 use super::headers::header_text;
-use super::parse::{self, Fit};
+use super::parse::{self, Fit, Work};
 use super::tnef;
 use crate::limits;
 
-/// What the walk comes by.
-pub(crate) enum Found<'a> {
-    /// Something that is not there to be read at once.
-    File {
-        part: u32,
-        name: Option<String>,
-        media_type: String,
-        content: &'a [u8],
-        inline: Option<&'a str>,
-    },
-    /// A message within the message, before what it holds.
-    Message { part: u32, message: &'a Message<'a> },
+/// Something that is not there to be read at once.
+pub(crate) struct Found<'a> {
+    pub(crate) part: u32,
+    pub(crate) name: Option<String>,
+    pub(crate) media_type: String,
+    pub(crate) content: &'a [u8],
+    pub(crate) inline: Option<&'a str>,
+    /// The part whose message holds it.
+    pub(crate) within: Option<u32>,
 }
 
 /// Whether a part only belongs to the HTML: an image that it shows.
@@ -28,66 +25,71 @@ pub(crate) fn is_shown_inline(cid: Option<&str>, media_type: &str, name: Option<
         || name.is_none() && media_type == "application/pgp-signature"
 }
 
-/// Tells every file and every message within the message.
-pub(crate) fn walk<'a>(message: &'a Message<'a>, tell: &mut dyn FnMut(Found<'_>)) {
-    let mut walk = Walk { next: 1, tell };
-    walk.message(message, 0);
+/// Tells every file and every message within the message, each message before what it holds. `work`: what opening those that
+/// are encoded may still cost.
+pub(crate) fn walk(message: &Message<'_>, work: &mut Work, tell: &mut dyn FnMut(Found<'_>)) {
+    let mut walk = Walk {
+        next: 1,
+        open: Vec::new(),
+        work,
+        tell,
+    };
+    walk.message(message);
 }
 
 struct Walk<'t> {
     next: u32,
+    /// The messages that it is in, the innermost last.
+    open: Vec<u32>,
+    work: &'t mut Work,
     tell: &'t mut dyn FnMut(Found<'_>),
 }
 
 impl Walk<'_> {
-    fn message(&mut self, message: &Message<'_>, depth: usize) {
+    fn message(&mut self, message: &Message<'_>) {
         for part in message.attachments() {
             if self.next as usize > limits::PARTS {
                 return;
             }
-            self.part(part, depth);
+            self.part(part);
         }
     }
 
-    fn part(&mut self, part: &MessagePart<'_>, depth: usize) {
+    fn part(&mut self, part: &MessagePart<'_>) {
         let number = self.number();
         let name = part.attachment_name().map(header_text);
         match &part.body {
             PartType::Message(nested) => {
-                self.nested(number, name, nested.raw_message(), nested, depth);
+                self.nested(number, name, nested.raw_message(), nested);
             }
             PartType::Text(text) | PartType::Html(text) => {
-                self.octets(number, name, part, text.as_bytes(), depth);
+                self.octets(number, name, part, text.as_bytes());
             }
             PartType::Binary(content) | PartType::InlineBinary(content) => {
-                self.octets(number, name, part, content, depth);
+                self.octets(number, name, part, content);
             }
             PartType::Multipart(_) => {}
         }
     }
 
-    fn nested(
-        &mut self,
-        number: u32,
-        name: Option<String>,
-        content: &[u8],
-        message: &Message<'_>,
-        depth: usize,
-    ) {
-        (self.tell)(Found::File {
+    fn nested(&mut self, number: u32, name: Option<String>, content: &[u8], message: &Message<'_>) {
+        (self.tell)(Found {
             part: number,
             name: name.or_else(|| Some(nested_name(message))),
             media_type: "message/rfc822".to_owned(),
             content,
             inline: None,
+            within: self.open.last().copied(),
         });
-        (self.tell)(Found::Message {
-            part: number,
-            message,
-        });
-        if depth < limits::NESTING {
-            self.message(message, depth + 1);
+        if self.may_open() {
+            self.open.push(number);
+            self.message(message);
+            self.open.pop();
         }
+    }
+
+    fn may_open(&self) -> bool {
+        self.open.len() < limits::NESTING
     }
 
     /// A file, or a message that was encoded.
@@ -97,15 +99,14 @@ impl Walk<'_> {
         name: Option<String>,
         part: &MessagePart<'_>,
         content: &[u8],
-        depth: usize,
     ) {
         let is_message = part
             .content_type()
             .is_some_and(|found| found.ctype() == parse::ENCODED);
-        if is_message && depth < limits::NESTING {
-            let fit = Fit::new(content);
+        if is_message && self.may_open() {
+            let fit = Fit::new(content, self.work);
             if let Some(message) = fit.parse() {
-                return self.nested(number, name, content, &message, depth);
+                return self.nested(number, name, content, &message);
             }
         }
         self.file(number, name, part, content);
@@ -117,12 +118,13 @@ impl Walk<'_> {
             || name
                 .as_ref()
                 .is_some_and(|name| name.eq_ignore_ascii_case("winmail.dat"));
-        (self.tell)(Found::File {
+        (self.tell)(Found {
             part: number,
             name,
             media_type,
             content,
             inline: part.content_id(),
+            within: self.open.last().copied(),
         });
         if wrapped {
             self.unwrap(content);
@@ -136,7 +138,7 @@ impl Walk<'_> {
                 return;
             }
             let part = self.number();
-            (self.tell)(Found::File {
+            (self.tell)(Found {
                 part,
                 name: file.name,
                 media_type: file
@@ -145,6 +147,7 @@ impl Walk<'_> {
                     .to_ascii_lowercase(),
                 content: file.content,
                 inline: None,
+                within: self.open.last().copied(),
             });
         }
     }

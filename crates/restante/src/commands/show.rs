@@ -5,8 +5,8 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
-use restante_archive::Scope;
 use restante_archive::message::{Parsed, Part};
+use restante_archive::{Archive, Scope};
 use restante_store::{MailStore, UniqueId};
 use serde_json::json;
 
@@ -29,11 +29,11 @@ pub(crate) fn run(show: &Show, config: &Config, out: &Output) -> Result<ExitCode
         return raw(id, config, out);
     }
     let opened = Opened::new(config)?;
+    if let Some(folder) = &show.attachments {
+        return save(&opened.archive, id, folder, out);
+    }
     let parsed = opened.archive.message(&Scope::all(), id);
     let parsed = parsed.map_err(|error| gone(error, id))?;
-    if let Some(folder) = &show.attachments {
-        return save(&parsed, folder, out);
-    }
     if show.html {
         let html = parsed.html.as_deref().ok_or_else(|| {
             Failure::NotThere(format!(
@@ -78,7 +78,7 @@ fn value(id: UniqueId, parsed: &Parsed, text: &str) -> serde_json::Value {
         .attachments()
         .map(|part| {
             json!({"part": part.id, "name": part.name, "type": part.media_type,
-                   "size": part.content.len()})
+                   "size": part.size})
         })
         .collect();
     json!({
@@ -118,7 +118,7 @@ fn for_people(parsed: &Parsed, text: &str) -> String {
             "Attachment: {} ({}, {})\n",
             part.name.as_deref().unwrap_or("without a name"),
             part.media_type,
-            units::show_octets(part.content.len() as u64)
+            units::show_octets(part.size)
         );
     }
     all.push('\n');
@@ -165,21 +165,21 @@ fn raw(id: UniqueId, config: &Config, out: &Output) -> Result<ExitCode, Failure>
 
 /// Saves what is attached, each under a name of its own; nothing that is there is overwritten. Exits 1 when one could
 /// not be saved; the others are.
-fn save(parsed: &Parsed, folder: &Path, out: &Output) -> Result<ExitCode, Failure> {
-    let (mut saved, mut failed) = (0_u64, 0_u64);
-    for part in parsed.attachments() {
-        make_private_folder(folder)?;
-        let path = folder.join(format!("{}-{}", part.id, file_name(part)));
-        if let Err(error) = write_new(&path, &part.content) {
-            output::note(&format!("not saved: {}: {error}", path.display()));
-            failed += 1;
-            continue;
+fn save(archive: &Archive, id: UniqueId, folder: &Path, out: &Output) -> Result<ExitCode, Failure> {
+    let (mut saved, mut failed, mut broken) = (0_u64, 0_u64, None);
+    let told = archive.contents(&Scope::all(), id, &mut |part, content| {
+        if part.inline || broken.is_some() {
+            return;
         }
-        saved += 1;
-        out.line(
-            &json!({"path": path, "type": part.media_type, "size": part.content.len()}),
-            &path.display().to_string(),
-        )?;
+        match save_one(part, content, folder, out) {
+            Ok(true) => saved += 1,
+            Ok(false) => failed += 1,
+            Err(failure) => broken = Some(failure),
+        }
+    });
+    told.map_err(|error| gone(error, id))?;
+    if let Some(failure) = broken {
+        return Err(failure);
     }
     if failed > 0 {
         output::note(&format!(
@@ -192,6 +192,21 @@ fn save(parsed: &Parsed, folder: &Path, out: &Output) -> Result<ExitCode, Failur
         out.people("Nothing is attached.")?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Whether it could be saved; what fails for all is an error.
+fn save_one(part: &Part, content: &[u8], folder: &Path, out: &Output) -> Result<bool, Failure> {
+    make_private_folder(folder)?;
+    let path = folder.join(format!("{}-{}", part.id, file_name(part)));
+    if let Err(error) = write_new(&path, content) {
+        output::note(&format!("not saved: {}: {error}", path.display()));
+        return Ok(false);
+    }
+    out.line(
+        &json!({"path": path, "type": part.media_type, "size": part.size}),
+        &path.display().to_string(),
+    )?;
+    Ok(true)
 }
 
 /// A file that was not there; half of one does not stay.
@@ -236,6 +251,14 @@ fn file_name(part: &Part) -> String {
 mod tests {
     use super::*;
 
+    fn named(name: &str) -> Part {
+        let message = b"Content-Type: x/y\nContent-Disposition: attachment; filename=x\n\nx";
+        let mut parsed = Parsed::from_bytes(message);
+        let mut part = parsed.parts.remove(0);
+        part.name = Some(name.to_owned());
+        part
+    }
+
     #[test]
     fn a_strangers_name_is_no_path() {
         for (name, safe) in [
@@ -246,39 +269,21 @@ mod tests {
             ("..", "attachment"),
             ("naïve.txt", "naïve.txt"),
         ] {
-            let part = Part {
-                id: 1,
-                name: Some(name.to_owned()),
-                media_type: String::new(),
-                content_id: None,
-                inline: false,
-                within: None,
-                content: Vec::new(),
-            };
-            assert_eq!(file_name(&part), safe, "{name}");
+            assert_eq!(file_name(&named(name)), safe, "{name}");
         }
     }
 
     /// A name of 100 letters is 400 octets in Gothic: no file system takes it.
     #[test]
     fn a_long_name_is_cut_in_octets_and_keeps_its_ending() {
-        let named = |name: String| Part {
-            id: 1,
-            name: Some(name),
-            media_type: String::new(),
-            content_id: None,
-            inline: false,
-            within: None,
-            content: Vec::new(),
-        };
         for (letter, ending) in [("ä", ".pdf"), ("報", ".docx"), ("𐌰", ".tar.gz"), ("a", "")] {
-            let name = file_name(&named(format!("{}{ending}", letter.repeat(300))));
+            let name = file_name(&named(&format!("{}{ending}", letter.repeat(300))));
             assert!(name.len() <= STEM_OCTETS + ENDING_OCTETS + 1, "{name}");
             assert!(name.starts_with(letter), "{name}");
             let last = ending.rsplit_once('.').map_or("", |(_, last)| last);
             assert!(name.ends_with(last), "{name}");
         }
-        let dots = file_name(&named(format!("a.{}", "b".repeat(300))));
+        let dots = file_name(&named(&format!("a.{}", "b".repeat(300))));
         assert_eq!(dots.len(), STEM_OCTETS);
     }
 }
