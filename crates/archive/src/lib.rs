@@ -6,6 +6,7 @@
 //! no mail and delays no delivery. Every method may be called from any thread, and waits for the
 //! disk: asynchronous callers use a thread for it.
 
+pub mod dkim;
 mod error;
 mod extract;
 mod follow;
@@ -136,7 +137,7 @@ impl Archive {
         Ok(())
     }
 
-    /// What is known of the message, but of its header only: text and parts are missing. For lists, as it reads no more than
+    /// As [`Archive::message`], but of the header only: text and parts are missing. For lists, as it reads no more than
     /// [`limits::HEADER_BLOCK_OCTETS`].
     ///
     /// # Errors

@@ -103,7 +103,7 @@ pub struct Unsubscribe {
     pub http: Option<String>,
     /// A `mailto:` to write to.
     pub mailto: Option<String>,
-    /// A POST of `List-Unsubscribe=One-Click` to `https` does it.
+    /// A POST of `List-Unsubscribe=One-Click` to `https` does it; and a DKIM signature covers that it says so.
     pub one_click: bool,
 }
 

@@ -516,7 +516,8 @@ fn rules_act_on_what_arrives_and_on_demand() {
 #[test]
 fn newsletters_are_grouped_and_thinned_out() {
     let home = Home::new();
-    let header = "List-Id: \"The Weekly\" <weekly.example.org>\r\nList-Unsubscribe: <https://example.org/u?1>,\r\n <mailto:leave@example.org>\r\nList-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n";
+    // RFC 8058 §4: one-click counts where a signature covers both fields.
+    let header = "DKIM-Signature: v=1; d=example.org; h=From:List-Unsubscribe:List-Unsubscribe-Post; b=x\r\nList-Id: \"The Weekly\" <weekly.example.org>\r\nList-Unsubscribe: <https://example.org/u?1>,\r\n <mailto:leave@example.org>\r\nList-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n";
     let issues: Vec<_> = (1..=4)
         .map(|week| home.receive(&mail("Issue", week * 7, header, "news")))
         .collect();
@@ -535,6 +536,14 @@ fn newsletters_are_grouped_and_thinned_out() {
     );
     assert_eq!((weekly.count, weekly.rhythm_seconds), (4, Some(7 * 86_400)));
     assert!(weekly.unsubscribe.one_click && !weekly.discussion && all[1].discussion);
+    for unsigned in [
+        header.replace(":List-Unsubscribe-Post;", ";"),
+        header.replace("DKIM-Signature", "X-Signature"),
+    ] {
+        let message = mail("Issue", 1, &unsigned, "news");
+        let ways = restante_archive::message::Parsed::from_bytes(message.as_bytes()).unsubscribe;
+        assert!(!ways.one_click && ways.https.is_some(), "{unsigned}");
+    }
     assert_eq!(
         weekly.unsubscribe.mailto.as_deref(),
         Some("mailto:leave@example.org")

@@ -130,7 +130,8 @@ pub(super) fn of_ann(leave: u16) -> Vec<String> {
     for number in 0..12 {
         let more = format!(
             "List-Id: Weekly Reads <weekly.reads.example>\r\nList-Unsubscribe: <https://localhost:{leave}/leave?token=abc>, <mailto:leave@reads.example>\r\n\
-             List-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n"
+             List-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n\
+             DKIM-Signature: v=1; a=rsa-sha256; d=reads.example; s=a; h=From:Subject:List-Unsubscribe:List-Unsubscribe-Post; bh=x; b=x\r\n"
         );
         let body = format!(
             "<table width=600 align=center cellpadding=16 style='background-color:#f3f6f9;font-family:Georgia,serif'><tr><td><h1 style='color:#1f5f8b'>Weekly Reads, issue {}</h1>\

@@ -3,7 +3,7 @@
 use mail_parser::{HeaderValue, Message};
 
 use super::{Group, GroupKind, text::cut};
-use crate::{Address, Unsubscribe, limits};
+use crate::{Address, Unsubscribe, dkim, limits};
 
 /// One line, without what a screen would obey, and bounded.
 pub(crate) fn header_text(text: &str) -> String {
@@ -89,6 +89,13 @@ pub(crate) fn first<'a>(message: &'a Message<'_>, name: &str) -> Option<&'a str>
     found.map(|(_, value)| value)
 }
 
+/// RFC 8058 §4: one-click counts only where a signature covers it, as anybody on the way could have added it.
+fn is_signed(message: &Message<'_>) -> bool {
+    message.headers_raw().any(|(name, value)| {
+        name.eq_ignore_ascii_case("DKIM-Signature") && dkim::covers_one_click(value)
+    })
+}
+
 /// RFC 2369 §3.2, RFC 8058 §3.1: how to leave. Several ways may be named; the first of each kind counts.
 pub(crate) fn unsubscribe_of(message: &Message<'_>) -> Unsubscribe {
     let mut ways = Unsubscribe::default();
@@ -120,7 +127,8 @@ pub(crate) fn unsubscribe_of(message: &Message<'_>) -> Unsubscribe {
     ways.one_click = ways.https.is_some()
         && post
             .trim()
-            .eq_ignore_ascii_case("List-Unsubscribe=One-Click");
+            .eq_ignore_ascii_case("List-Unsubscribe=One-Click")
+        && is_signed(message);
     ways
 }
 

@@ -1,6 +1,7 @@
 //! What the header says: who sends, to which list, how one leaves it.
 
 use mail_parser::{HeaderName, Message};
+use restante_archive::dkim;
 use url::Url;
 
 use super::Findings;
@@ -41,15 +42,6 @@ impl Fields {
     }
 }
 
-/// A tag of a DKIM signature (RFC 6376 §3.2), without white space.
-fn tag(signature: &str, name: &str) -> Option<String> {
-    signature.split(';').find_map(|part| {
-        let (key, value) = part.split_once('=')?;
-        let value: String = value.chars().filter(|c| !c.is_whitespace()).collect();
-        (key.trim() == name).then(|| value.to_ascii_lowercase())
-    })
-}
-
 /// The same domain, or one within the other: what DMARC calls relaxed (RFC 7489 §3.1.1), as far as
 /// it can be told without a list of public suffixes.
 fn aligned(a: &str, b: &str) -> bool {
@@ -84,7 +76,7 @@ fn sender(message: &Message<'_>, fields: &Fields, findings: &mut Findings) {
     };
     let signers: Vec<_> = fields
         .all("dkim-signature")
-        .filter_map(|signature| tag(signature, "d"))
+        .filter_map(|signature| dkim::tag(signature, "d"))
         .collect();
     if signers.is_empty() {
         findings.add(
@@ -249,13 +241,8 @@ fn leave(fields: &Fields, findings: &mut Findings) {
         );
         return;
     }
-    let covers = |signature: &str| {
-        let signed = tag(signature, "h").unwrap_or_default();
-        let mut wanted = ["list-unsubscribe", "list-unsubscribe-post"].into_iter();
-        wanted.all(|name| signed.split(':').any(|signed| signed == name))
-    };
     let mut signatures = fields.all("dkim-signature").peekable();
-    if signatures.peek().is_some() && !signatures.any(covers) {
+    if signatures.peek().is_some() && !signatures.any(dkim::covers_one_click) {
         findings.add(
             "one-click-signed",
             "No DKIM signature covers both List-Unsubscribe and List-Unsubscribe-Post.",
