@@ -19,6 +19,7 @@ mod overview;
 mod query;
 pub mod render;
 mod rules;
+mod script;
 mod search;
 mod snippet;
 mod state;

@@ -20,6 +20,7 @@ mod parser;
 
 use restante_store::UniqueId;
 
+use crate::snippet::Phrase;
 use crate::{QueryError, ThreadId};
 
 pub(crate) use compile::{Plan, compile};
@@ -91,29 +92,22 @@ impl Query {
         matches!(&self.root, Node::And(nodes) if nodes.is_empty())
     }
 
-    /// What text looks for anywhere, for highlighting: words in lower case, and whether longer ones count, too. What is looked
-    /// for in a header only is shown there.
-    pub(crate) fn words(&self) -> Vec<(String, bool)> {
-        let mut words = Vec::new();
-        gather(&self.root, &mut words);
-        words
+    /// What text looks for anywhere, for highlighting. What is looked for in a header only is shown there.
+    pub(crate) fn phrases(&self) -> Vec<Phrase> {
+        let mut phrases = Vec::new();
+        gather(&self.root, &mut phrases);
+        phrases
     }
 }
 
-fn gather(node: &Node, words: &mut Vec<(String, bool)>) {
+fn gather(node: &Node, phrases: &mut Vec<Phrase>) {
     match node {
-        Node::And(nodes) | Node::Or(nodes) => nodes.iter().for_each(|node| gather(node, words)),
+        Node::And(nodes) | Node::Or(nodes) => nodes.iter().for_each(|node| gather(node, phrases)),
         Node::Text {
             column: Column::Any,
             text,
             prefix,
-        } => {
-            let all = crate::snippet::words(text);
-            let last = all.len().saturating_sub(1);
-            for (at, word) in all.into_iter().enumerate() {
-                words.push((word, *prefix && at == last));
-            }
-        }
+        } => phrases.extend(Phrase::new(text, *prefix)),
         _ => {}
     }
 }

@@ -8,6 +8,7 @@ use crate::extract::{attached_text, shown_text};
 use crate::follow::known_mailboxes;
 use crate::index::{facts, flags, unsigned};
 use crate::query::{Plan, compile};
+use crate::snippet::Phrase;
 use crate::{
     Address, Archive, ArchiveError, Entry, Page, PageKey, Query, Results, Scope, ThreadId,
     Threaded, limits, snippet,
@@ -44,14 +45,14 @@ impl Archive {
                 next,
             })
         })?;
-        let words = query.words();
-        if page.snippets && !words.is_empty() {
+        let phrases = query.phrases();
+        if page.snippets && !phrases.is_empty() {
             let mut room = Room {
                 read: limits::SNIPPETS_OCTETS,
                 unpacked: limits::UNPACKED_MESSAGE_OCTETS,
             };
             for entry in &mut results.entries {
-                entry.snippet = self.snippet(entry.id, &words, &mut room);
+                entry.snippet = self.snippet(entry.id, &phrases, &mut room);
             }
         }
         Ok(results)
@@ -59,19 +60,14 @@ impl Archive {
 
     /// Text around what was found; `None` where nothing of it is in the text, the message is gone, or the page has cost
     /// enough. Looks where it is as a rule first: in the text, which stands at the beginning.
-    fn snippet(
-        &self,
-        id: UniqueId,
-        words: &[(String, bool)],
-        room: &mut Room,
-    ) -> Option<crate::Snippet> {
+    fn snippet(&self, id: UniqueId, phrases: &[Phrase], room: &mut Room) -> Option<crate::Snippet> {
         let (head, more) = self.some(id, limits::SNIPPET_HEAD_OCTETS, room)?;
-        if let Some(found) = snippet::around(&shown_text(&head), words) {
+        if let Some(found) = snippet::around(&shown_text(&head), phrases) {
             return Some(found);
         }
         let whole = if more {
             let (whole, _) = self.some(id, limits::INDEX_OCTETS, room)?;
-            if let Some(found) = snippet::around(&shown_text(&whole), words) {
+            if let Some(found) = snippet::around(&shown_text(&whole), phrases) {
                 return Some(found);
             }
             whole
@@ -79,7 +75,7 @@ impl Archive {
             head
         };
         let text = attached_text(&whole, &mut room.unpacked);
-        snippet::around(&text, words)
+        snippet::around(&text, phrases)
     }
 
     /// The message's octets, at most so many, and whether there are more; `None` where there is no room for any.

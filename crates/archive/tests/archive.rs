@@ -141,6 +141,45 @@ fn what_comes_is_found_and_what_leaves_is_not() {
     assert_eq!(home.found("invoice"), [second, first]);
 }
 
+/// Chinese, Japanese and Thai put no space between words.
+#[test]
+fn words_of_scripts_without_spaces_are_found() {
+    let home = Home::new();
+    let more = "Content-Type: text/plain; charset=utf-8\r\n";
+    let chinese = home.receive(&mail(
+        "会议通知",
+        1,
+        more,
+        "我们明天在北京开会，请准时参加。",
+    ));
+    let japanese = home.receive(&mail(
+        "お知らせ",
+        2,
+        more,
+        "東京タワーの写真と添付ファイルtokyo2024を送ります。",
+    ));
+    let thai = home.receive(&mail("สวัสดี", 3, more, "ขอบคุณสำหรับเอกสารภาษาไทย"));
+    for (query, ids) in [
+        ("北京", vec![chinese]),
+        ("subject:通知", vec![chinese]),
+        ("京", vec![japanese, chinese]),
+        ("東京", vec![japanese]),
+        ("タワー", vec![japanese]),
+        ("京東", vec![]),
+        ("写真 添付", vec![japanese]),
+        ("tokyo*", vec![japanese]),
+        ("\"添付ファイル\"", vec![japanese]),
+        ("東京*", vec![japanese]),
+        ("เอกสาร", vec![thai]),
+        ("ภาษาไทย", vec![thai]),
+        ("-北京", vec![thai, japanese]),
+    ] {
+        assert_eq!(home.found(query), ids, "{query}");
+    }
+    let snippet = home.search("東京").entries.remove(0).snippet.unwrap();
+    assert_eq!(&snippet.text[snippet.found[0].clone()], "東京");
+}
+
 #[test]
 fn marks_survive_the_loss_of_the_index() {
     let home = Home::new();

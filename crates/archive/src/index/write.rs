@@ -6,6 +6,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::{SLOT_BITS, facts, flags, meta, row_of};
 use crate::extract::{Extract, Group, sane};
 use crate::marks::Marks;
+use crate::script::spaced;
 use crate::thread;
 
 /// A message on its way into the index.
@@ -112,7 +113,7 @@ fn details(c: &Connection, mailbox: i64, id: i64, extract: &Extract) -> rusqlite
             ours.push_str(word);
         }
     }
-    let clean = |text: &str| text.replace(meta::PRIVATE, " ");
+    let clean = |text: &str| spaced(&text.replace(meta::PRIVATE, " ")).into_owned();
     c.prepare_cached(
         "INSERT INTO text (rowid, subject, sender, recipient, list, file, body, meta)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
@@ -124,7 +125,7 @@ fn details(c: &Connection, mailbox: i64, id: i64, extract: &Extract) -> rusqlite
         clean(&extract.recipients),
         clean(&extract.list),
         clean(&names),
-        extract.body,
+        spaced(&extract.body),
         ours,
     ])?;
     Ok(())

@@ -5,6 +5,7 @@ use rusqlite::types::Value;
 
 use super::{Column, Is, Node, Query};
 use crate::index::{SLOT_BITS, flags, meta, row_of};
+use crate::script::spaced;
 
 /// How a query is run.
 #[derive(Debug, Clone, PartialEq)]
@@ -110,7 +111,8 @@ fn full_text(node: &Node) -> Option<String> {
                 Column::File => "file : ",
             };
             let star = if *prefix { " *" } else { "" };
-            Some(format!("({column}\"{}\"{star})", text.replace('"', " ")))
+            let text = text.replace('"', " ");
+            Some(format!("({column}\"{}\"{star})", spaced(&text)))
         }
         Node::HasAttachment => Some(word(meta::ATTACHMENT)),
         Node::OnList => Some(word(meta::LIST)),
