@@ -51,6 +51,9 @@ pub const PART_START_OCTETS: usize = 16;
 /// Messages within messages, winmail.dat included, that are opened up.
 pub const NESTING: usize = 8;
 
+/// Octets of a zip that may be read for its list of files, which is held in memory: some ten thousand. One with more is not read.
+pub const ZIP_DIRECTORY_OCTETS: u64 = 1024 * 1024;
+
 /// Octets that one file inside a zip (docx, odt, …) may come to.
 pub const UNPACKED_OCTETS: u64 = 8 * 1024 * 1024;
 

@@ -1,7 +1,9 @@
 //! The text of office files that are a zip of XML: docx, xlsx and pptx (ECMA-376), odt, ods and odp
 //! (OASIS OpenDocument).
 
-use std::io::{Cursor, Read};
+use std::cell::Cell;
+use std::io::{self, Cursor, Read, Seek, SeekFrom};
+use std::rc::Rc;
 
 use quick_xml::Reader;
 use quick_xml::events::Event;
@@ -11,7 +13,14 @@ use crate::limits;
 
 /// The text; `None` where it is no such file. What is unpacked for it is taken off `room`, in octets.
 pub(super) fn text(content: &[u8], room: &mut u64) -> Option<String> {
-    let mut zip = ZipArchive::new(Cursor::new(content)).ok()?;
+    let left = Rc::new(Cell::new(limits::ZIP_DIRECTORY_OCTETS));
+    let whole = Whole {
+        content: Cursor::new(content),
+        left: Rc::clone(&left),
+    };
+    let mut zip = ZipArchive::new(whole).ok()?;
+    // What is read from here on is bounded by what comes out.
+    left.set(u64::MAX);
     let mut names: Vec<String> = zip
         .file_names()
         .filter_map(Result::ok)
@@ -35,6 +44,28 @@ pub(super) fn text(content: &[u8], room: &mut u64) -> Option<String> {
         }
     }
     (!all.is_empty()).then_some(all)
+}
+
+/// The zip, of which `left` octets may be read.
+struct Whole<'a> {
+    content: Cursor<&'a [u8]>,
+    left: Rc<Cell<u64>>,
+}
+
+impl Read for Whole<'_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let got = self.content.read(into)?;
+        let left = self.left.get().checked_sub(got as u64);
+        self.left
+            .set(left.ok_or_else(|| io::Error::other("its list of files is too long"))?);
+        Ok(got)
+    }
+}
+
+impl Seek for Whole<'_> {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        self.content.seek(to)
+    }
 }
 
 fn holds_text(name: &str) -> bool {
@@ -136,5 +167,23 @@ mod tests {
         let text = text(&bytes, &mut room).unwrap();
         assert_eq!((text.matches("word").count(), room), (3, 0));
         assert_eq!(super::text(&bytes, &mut room), None, "nor the next one");
+    }
+
+    #[test]
+    fn a_list_of_files_without_end_is_not_remembered() {
+        let with = |files: usize| {
+            let mut zip = zip::ZipWriter::new(Cursor::new(Vec::new()));
+            let options = zip::write::SimpleFileOptions::default();
+            zip.start_file("content.xml", options).unwrap();
+            zip.write_all(b"<p>word</p>").unwrap();
+            for at in 0..files {
+                zip.start_file(format!("Pictures/picture-{at:08}.png"), options)
+                    .unwrap();
+            }
+            zip.finish().unwrap().into_inner()
+        };
+        let mut room = limits::UNPACKED_MESSAGE_OCTETS;
+        assert!(text(&with(2_000), &mut room).is_some());
+        assert_eq!(text(&with(40_000), &mut room), None);
     }
 }
