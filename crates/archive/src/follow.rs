@@ -17,7 +17,8 @@ use tracing::warn;
 use crate::error::search as failed;
 use crate::extract::extract;
 use crate::index::{self, Arrival, facts};
-use crate::{Archive, ArchiveError, Marks, Progress, Status, limits, read, wait};
+use crate::search::mailbox_condition;
+use crate::{Archive, ArchiveError, Marks, Progress, Scope, Status, limits, read, wait};
 
 /// From so many new messages on, the full-text index is merged afterwards.
 const WORTH_MERGING: u64 = 2_000;
@@ -108,34 +109,44 @@ impl Archive {
         })
     }
 
-    /// How far the index is.
-    pub fn progress(&self) -> Result<Progress, ArchiveError> {
-        Ok(self.status()?.progress)
+    /// How far the index is with what the scope sees.
+    pub fn progress(&self, scope: &Scope) -> Result<Progress, ArchiveError> {
+        let mut progress = Progress::default();
+        for mailbox in wait(self.store.mailboxes())? {
+            if scope.contains(mailbox.id) && self.is_wanted(&mailbox)? {
+                progress.total += mailbox.totals.count;
+            }
+        }
+        progress.indexed = self.index.read(|c| {
+            let seen = mailbox_condition(c, scope, "mailbox")?;
+            c.query_row(
+                &format!("SELECT count(*) FROM message WHERE {seen}"),
+                [],
+                |row| index::unsigned(row, 0),
+            )
+        })?;
+        Ok(progress)
     }
 
     /// How the archive stands.
     pub fn status(&self) -> Result<Status, ArchiveError> {
-        let mut status = Status {
-            octets: self.index.octets(),
-            ..Status::default()
-        };
+        let mut unindexed = Vec::new();
         for mailbox in wait(self.store.mailboxes())? {
-            if self.is_wanted(&mailbox)? {
-                status.progress.total += mailbox.totals.count;
-            } else {
-                status.unindexed.push(mailbox.name);
+            if !self.is_wanted(&mailbox)? {
+                unindexed.push(mailbox.name);
             }
         }
-        (status.progress.indexed, status.unreadable) = self.index.read(|c| {
-            let indexed = c.query_row("SELECT count(*) FROM message", [], |row| {
+        let unreadable = self.index.read(|c| {
+            c.query_row("SELECT unreadable FROM meta", [], |row| {
                 index::unsigned(row, 0)
-            })?;
-            let unreadable = c.query_row("SELECT unreadable FROM meta", [], |row| {
-                index::unsigned(row, 0)
-            })?;
-            Ok((indexed, unreadable))
+            })
         })?;
-        Ok(status)
+        Ok(Status {
+            progress: self.progress(&Scope::all())?,
+            unreadable,
+            octets: self.index.octets(),
+            unindexed,
+        })
     }
 
     /// Octets of text that have gone into the index since it was made.
@@ -226,7 +237,7 @@ impl Archive {
             // Counting takes long enough not to be done while nothing comes.
             let progress = match &mut known {
                 Some(progress) => progress,
-                None => known.insert(self.progress()?),
+                None => known.insert(self.progress(&Scope::all())?),
             };
             let Some(came) = self.write_batch(mailboxes, &batch)? else {
                 // Another process went on: what was read is stale.

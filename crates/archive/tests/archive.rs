@@ -241,6 +241,10 @@ fn a_scope_sees_its_mailboxes_only() {
     home.catch_up();
     assert_eq!(home.found("secret").len(), 2);
     let bob = Scope::of([other]);
+    for (scope, count) in [(&bob, 1), (&Scope::all(), 2)] {
+        let progress = home.archive.progress(scope).unwrap();
+        assert_eq!((progress.indexed, progress.total), (count, count));
+    }
     let page = Page {
         limit: 10,
         count: true,
@@ -763,7 +767,7 @@ fn two_that_follow_at_once_index_each_message_once() {
     let mut found = home.found("same");
     found.sort();
     assert_eq!(found, ids);
-    assert_eq!(home.archive.progress().unwrap().indexed, 60);
+    assert_eq!(home.archive.progress(&Scope::all()).unwrap().indexed, 60);
 }
 
 /// What is said of a message while it is on its way into the index is seen there.

@@ -69,7 +69,7 @@ pub(super) async fn page(
 ) -> Result<Html<String>, Fault> {
     blocking(move || {
         let overview = reader.archive.overview(&signed.scope)?;
-        let progress = reader.archive.progress()?;
+        let progress = reader.archive.progress(&signed.scope)?;
         let lagging = progress.indexed < progress.total;
         let backups = reader.backstage.backups();
         let page = OverviewPage {

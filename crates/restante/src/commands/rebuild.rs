@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use restante_archive::Scope;
 use restante_store::MailStore;
 use restante_store::embedded::{EmbeddedStore, Options, Progress, Salvaged, salvage};
 use serde_json::json;
@@ -98,5 +99,5 @@ fn rebuild_search(
     archive.rebuild()?;
     let opened = Opened { store, archive };
     opened.catch_up(out)?;
-    Ok(opened.archive.progress()?.indexed)
+    Ok(opened.archive.progress(&Scope::all())?.indexed)
 }
