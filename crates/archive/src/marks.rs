@@ -85,19 +85,29 @@ impl Marks {
         })
     }
 
-    fn change(&mut self, change: &MarkChange) {
+    /// Whether all labels had room: of those to add the first that fit are kept.
+    fn change(&mut self, change: &MarkChange) -> bool {
         let set = |mark: &mut bool, to: Option<bool>| *mark = to.unwrap_or(*mark);
         set(&mut self.read, change.read);
         set(&mut self.starred, change.starred);
         set(&mut self.archived, change.archived);
         self.junk = change.junk.or(self.junk);
         self.labels.retain(|label| !change.remove.contains(label));
-        self.labels.extend(change.add.iter().cloned());
+        let mut had_room = true;
+        for label in &change.add {
+            if self.labels.contains(label) {
+                continue;
+            }
+            had_room &= self.labels.len() < limits::LABELS;
+            if had_room {
+                self.labels.push(label.clone());
+            }
+        }
         self.labels.sort();
-        self.labels.dedup();
         if self.thread.is_none() {
             self.thread.clone_from(&change.thread);
         }
+        had_room
     }
 }
 
@@ -158,28 +168,34 @@ impl Archive {
     ///
     /// # Errors
     /// [`ArchiveError::NotFound`] when one is gone or the scope does not see it;
-    /// [`ArchiveError::Invalid`] for a label that is none.
+    /// [`ArchiveError::Invalid`] for a label that is none, or one too many.
     pub fn mark(
         &self,
         scope: &Scope,
         ids: &[UniqueId],
         change: &MarkChange,
     ) -> Result<(), ArchiveError> {
-        let changes: Vec<_> = ids.iter().map(|id| (*id, change)).collect();
-        match self.mark_each(scope, &changes)? {
-            0 => Ok(()),
-            _ => Err(ArchiveError::Invalid(format!(
-                "a message has at most {} labels; those that have so many got no more",
-                limits::LABELS
-            ))),
+        let checked = change.checked()?;
+        for id in ids.iter().filter(|_| !checked.add.is_empty()) {
+            self.visible(scope, *id)?;
+            let mut marks = self.marks_of(*id)?;
+            if !marks.change(&checked) {
+                return Err(ArchiveError::Invalid(format!(
+                    "a message has at most {} labels, and {id} would have more; nothing was changed",
+                    limits::LABELS
+                )));
+            }
         }
+        let changes: Vec<_> = ids.iter().map(|id| (*id, change)).collect();
+        self.mark_each(scope, &changes).map(|_overfull| ())
     }
 
-    /// As [`Archive::mark`], with a change for each. Says how many have got no more labels, as they have
-    /// [`limits::LABELS`].
+    /// As [`Archive::mark`], with a change for each. Says how many have not got all their labels, as a message has at most
+    /// [`limits::LABELS`]: the first that fit are kept.
     ///
     /// # Errors
-    /// Those of [`Archive::mark`].
+    /// [`ArchiveError::NotFound`] when one is gone or the scope does not see it;
+    /// [`ArchiveError::Invalid`] for a label that is none.
     pub fn mark_each(
         &self,
         scope: &Scope,
@@ -222,11 +238,7 @@ impl Archive {
                     .optional()?
                     .unwrap_or_default();
                 let mut new = old.clone();
-                new.change(change);
-                if new.labels.len() > limits::LABELS {
-                    full += 1;
-                    new.labels = old.labels.clone();
-                }
+                full += u64::from(!new.change(change));
                 if new == old {
                     continue;
                 }

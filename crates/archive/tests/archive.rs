@@ -227,6 +227,38 @@ fn marks_survive_the_loss_of_the_index() {
 }
 
 #[test]
+fn a_message_has_no_more_labels_than_are_kept_and_that_is_said() {
+    let home = Home::new();
+    let ids = [1, 2].map(|day| home.receive(&mail("One", day, "", "x")));
+    let most = restante_archive::limits::LABELS;
+    let add = |labels: std::ops::Range<usize>| MarkChange {
+        add: labels.map(|at| format!("label {at:03}")).collect(),
+        read: Some(true),
+        ..MarkChange::default()
+    };
+    let labels = |id| home.archive.marks(&Scope::all(), id).unwrap().labels;
+    home.archive
+        .mark(&Scope::all(), &ids[..1], &add(0..most - 1))
+        .unwrap();
+    let refused = home.archive.mark(&Scope::all(), &ids, &add(100..102));
+    assert!(matches!(refused, Err(ArchiveError::Invalid(_))));
+    assert_eq!(labels(ids[1]), [""; 0], "nothing is changed");
+    assert!(home.found("is:read label:\"label 100\"").is_empty());
+    let (few, many) = (add(100..102), add(0..most + 10));
+    let each = [(ids[0], &few), (ids[1], &many)];
+    assert_eq!(home.archive.mark_each(&Scope::all(), &each), Ok(2));
+    for id in ids {
+        assert_eq!(labels(id).len(), most);
+    }
+    assert_eq!(
+        labels(ids[0]).last().unwrap(),
+        "label 100",
+        "the first that fit"
+    );
+    home.archive.mark(&Scope::all(), &ids, &add(0..1)).unwrap();
+}
+
+#[test]
 fn a_scope_sees_its_mailboxes_only() {
     let home = Home::new();
     let other = wait(home.store.create_mailbox("bob")).unwrap();

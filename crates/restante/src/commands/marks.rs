@@ -49,9 +49,7 @@ impl Marker for Keeper<'_> {
 fn change(marks: &Marks) -> MarkChange {
     let labelled = marks.labels.contains(JUNK).then_some(true);
     let labels = marks.labels.iter().filter(|label| *label != JUNK);
-    let mut labels: Vec<_> = labels.filter_map(|label| kept(label)).collect();
-    labels.dedup();
-    labels.truncate(limits::LABELS);
+    let labels = labels.filter_map(|label| kept(label)).collect();
     let set = |is_set: bool| is_set.then_some(true);
     MarkChange {
         read: set(marks.read == Some(true)),
