@@ -89,7 +89,10 @@ pub(crate) fn place(
     }
     threads.sort_unstable();
     threads.dedup();
-    let thread = merge(c, &threads)?.unwrap_or(id);
+    let thread = match merge(c, &threads)? {
+        Some(thread) => thread,
+        None => unused(c)?,
+    };
     let mut name =
         c.prepare_cached("INSERT OR IGNORE INTO reference (hash, thread) VALUES (?1, ?2)")?;
     for hash in hashes {
@@ -143,6 +146,12 @@ fn by_subject(
     )?
     .query_row(params![mailbox, base, oldest, id], |row| row.get(0))
     .optional()
+}
+
+/// A number that no thread has had. Not the row's: a thread outlives the message that began it, and rows are used again.
+fn unused(c: &Connection) -> rusqlite::Result<i64> {
+    c.prepare_cached("UPDATE meta SET threads = threads + 1 RETURNING threads")?
+        .query_row([], |row| row.get(0))
 }
 
 /// Makes one thread of several; the first of them that may grow stays.

@@ -390,6 +390,27 @@ fn threads_grow_together_in_whatever_order_messages_come() {
     );
 }
 
+/// A thread had the number of its first message's row; when that was removed, the next message of its second got the row,
+/// and the thread.
+#[test]
+fn a_message_joins_no_thread_whose_first_is_gone() {
+    let home = Home::new();
+    let bob = wait(home.store.create_mailbox("bob")).unwrap();
+    home.archive.want(bob).unwrap();
+    let first = home.receive(&mail("plan", 1, "Message-ID: <a@x>\r\n", "x"));
+    let answer = home.receive(&mail("Re: plan", 2, "In-Reply-To: <a@x>\r\n", "x"));
+    wait(home.store.remove(home.mailbox, &[first])).unwrap();
+    home.catch_up();
+    let other = home.put(bob, &mail("other", 1, "", "x"));
+    home.catch_up();
+    let entry = |id| home.archive.entry(&Scope::all(), id).unwrap();
+    assert_ne!(entry(other).thread, entry(answer).thread);
+    assert_eq!(
+        (entry(other).thread_count, entry(answer).thread_count),
+        (1, 1)
+    );
+}
+
 #[test]
 fn what_another_program_calls_one_thread_is_one() {
     let home = Home::new();
