@@ -67,8 +67,9 @@ pub const QUERY_CHARACTERS: usize = 2_000;
 /// Words, phrases and fields of a query.
 pub const QUERY_TERMS: usize = 100;
 
-/// Parentheses and NOTs within each other in a query.
-pub const QUERY_DEPTH: usize = 40;
+/// Parentheses and NOTs within each other in a query. FTS5's parser holds a hundred pieces that are not finished, and each
+/// of these makes up to four.
+pub const QUERY_DEPTH: usize = 20;
 
 /// Entries of one page of results.
 pub const PAGE: usize = 1_000;

@@ -695,6 +695,45 @@ fn newsletters_of_one_service_are_apart_by_sender() {
     assert_eq!(home.found("list:shop.example"), [shop[2], shop[1], shop[0]]);
 }
 
+/// What the query language lets through, SQLite runs: its full-text parser has a stack of its own.
+#[test]
+fn the_deepest_queries_run() {
+    let home = Home::new();
+    let other = wait(home.store.create_mailbox("bob")).unwrap();
+    home.archive.want(other).unwrap();
+    home.receive(&mail("a", 1, "", "x"));
+    let depth = restante_archive::limits::QUERY_DEPTH;
+    let nested = |open: &str, each: usize| {
+        let times = depth / each;
+        let close = ")".repeat(open.matches('(').count() * times);
+        format!("{}subject:a{close}", open.repeat(times))
+    };
+    for (open, each) in [
+        ("(", 1),
+        ("(a (", 2),
+        ("(b OR a (", 2),
+        ("NOT ", 1),
+        ("NOT (a ", 2),
+        ("a NOT (b OR ", 2),
+        ("b OR a NOT (", 2),
+        ("(b OR a NOT (", 3),
+        ("(a -b NOT (", 3),
+        ("is:read OR (", 1),
+    ] {
+        let query = nested(open, each);
+        for scope in [Scope::all(), Scope::of([home.mailbox])] {
+            let page = Page {
+                limit: 10,
+                count: true,
+                ..Page::default()
+            };
+            let parsed = Query::parse(&query).unwrap();
+            let found = home.archive.search(&scope, &parsed, &page);
+            assert!(found.is_ok(), "{query}: {found:?}");
+        }
+    }
+}
+
 /// A snippet costs reading the message again; nothing is read where nothing can come of it, and a page of large
 /// messages is not read to its end.
 #[test]
