@@ -5,6 +5,7 @@ mod device;
 mod fetch;
 mod mail;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
@@ -27,6 +28,28 @@ pub(crate) struct Cli {
     pub(crate) global: Global,
     #[command(subcommand)]
     pub(crate) command: Option<Command>,
+}
+
+/// The words of the command line, as the parser is to have them. What a search leaves out, `-draft`, would be an option to it: such a
+/// word gets a space before it, which a query does not see.
+pub(crate) fn words(all: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
+    let mut words: Vec<OsString> = all.into_iter().collect();
+    let is_value = |at: usize| matches!(words[at - 1].to_str(), Some("--config" | "--data"));
+    let is_option = |word: &OsString| word.as_encoded_bytes().starts_with(b"-");
+    let command = (1..words.len()).find(|at| !is_option(&words[*at]) && !is_value(*at));
+    let Some(command) = command.filter(|at| words[*at] == "search") else {
+        return words;
+    };
+    for word in &mut words[command + 1..] {
+        let Some(rest) = word.to_str().and_then(|word| word.strip_prefix('-')) else {
+            continue;
+        };
+        let ours = rest.starts_with('-') || rest == "h" || rest.chars().all(|c| c == 'v');
+        if !ours {
+            *word = format!(" -{rest}").into();
+        }
+    }
+    words
 }
 
 /// What every command takes.

@@ -24,7 +24,7 @@ use cli::{Cli, Command, Global};
 use failure::Failure;
 
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let cli = match Cli::try_parse_from(cli::words(std::env::args_os())) {
         Ok(cli) => cli,
         Err(error) => {
             let asked_for = !error.use_stderr();

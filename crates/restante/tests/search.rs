@@ -62,6 +62,17 @@ fn mail_is_found_shown_and_saved() {
     let id = news[0]["id"].as_str().unwrap();
     assert_eq!(run(&home, &["search", "--count", "cafe"], 0), "2\n");
     assert_eq!(json(&home, &["search", "--limit", "1"]).len(), 1);
+    // What is left out looks like an option, and is none.
+    assert_eq!(json(&home, &["search", "cafe", "-lunch"]).len(), 1);
+    assert_eq!(
+        json(&home, &["search", "-v", "-x", "-subject:lunch"]).len(),
+        1
+    );
+    assert_eq!(
+        run(&home, &["search", "cafe", "-l", "--count", "-vv"], 0),
+        "2\n"
+    );
+    run(&home, &["search", "cafe", "--lunch"], 64);
 
     let shown = run(&home, &["show", id], 0);
     assert!(shown.contains("Café prices & more"), "{shown}");
