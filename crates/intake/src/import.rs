@@ -55,9 +55,7 @@ pub struct Options {
 pub struct Marked {
     /// The message.
     pub id: UniqueId,
-    /// This import brought it; otherwise it was there, and the marks are to be added to what it has.
-    pub is_new: bool,
-    /// What is noted; never empty.
+    /// What is noted, to be added to what is known; never empty.
     pub marks: Marks,
 }
 

@@ -249,11 +249,7 @@ impl<'a> Sink<'a> {
         if !marks.is_empty() {
             self.summary.marked += 1;
             match place {
-                Place::Stored(id) => self.marked.push(Marked {
-                    id,
-                    is_new: false,
-                    marks,
-                }),
+                Place::Stored(id) => self.marked.push(Marked { id, marks }),
                 Place::Waits(at) => self.batch_marks.push((at, marks)),
                 Place::Counted => {}
             }
@@ -325,11 +321,7 @@ impl<'a> Sink<'a> {
                 let Some(id) = stored.get(at).copied() else {
                     continue;
                 };
-                self.marked.push(Marked {
-                    id,
-                    is_new: true,
-                    marks,
-                });
+                self.marked.push(Marked { id, marks });
             }
         }
         if self.marked.is_empty() {
