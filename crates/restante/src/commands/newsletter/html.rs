@@ -57,10 +57,14 @@ pub(super) fn scan(html: &str) -> Page {
             rest = comment.find("-->").map_or("", |end| &comment[end + 3..]);
             continue;
         }
-        let Some(tag) = Tag::read(rest) else {
+        if !Tag::begins(rest) {
             text("<", &mut page, open_link);
             rest = &rest[1..];
             continue;
+        }
+        // A tag that does not end is none, and neither is what follows.
+        let Some(tag) = Tag::read(rest) else {
+            return page;
         };
         rest = &rest[tag.octets..];
         if let Some(name) = DROPPED.iter().find(|name| **name == tag.name) {
@@ -92,9 +96,11 @@ pub(super) fn scan(html: &str) -> Page {
 
 /// What follows the element's end.
 fn behind<'a>(html: &'a str, name: &str) -> &'a str {
-    let end = format!("</{name}");
-    let lower = html.to_ascii_lowercase();
-    let Some(at) = lower.find(&end) else {
+    let ends = |(at, _): &(usize, &str)| {
+        let named = html.as_bytes().get(at + 2..at + 2 + name.len());
+        named.is_some_and(|named| named.eq_ignore_ascii_case(name.as_bytes()))
+    };
+    let Some((at, _)) = html.match_indices("</").find(ends) else {
         return "";
     };
     html[at..].find('>').map_or("", |gt| &html[at + gt + 1..])
@@ -150,14 +156,18 @@ struct Tag {
 }
 
 impl Tag {
-    /// Reads what begins with `<`; `None` if that is no tag.
+    /// Whether what begins with `<` is a tag.
+    fn begins(html: &str) -> bool {
+        let inner = &html[1..];
+        let inner = inner.strip_prefix('/').unwrap_or(inner);
+        inner.starts_with(|c: char| c.is_ascii_alphabetic() || c == '!' || c == '?')
+    }
+
+    /// Reads it; `None` if it does not end.
     fn read(html: &str) -> Option<Self> {
         let inner = &html[1..];
         let is_end = inner.starts_with('/');
         let inner = inner.strip_prefix('/').unwrap_or(inner);
-        if !inner.starts_with(|c: char| c.is_ascii_alphabetic() || c == '!' || c == '?') {
-            return None;
-        }
         let stop = |c: char| c.is_ascii_whitespace() || c == '>' || c == '/';
         let name = inner.find(stop)?;
         let mut rest = &inner[name..];
