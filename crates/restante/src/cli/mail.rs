@@ -61,7 +61,7 @@ pub(crate) struct Show {
     /// The HTML, as the message has it
     #[arg(long, conflicts_with = "attachments")]
     pub(crate) html: bool,
-    /// Save what is attached into this folder
+    /// Save what is attached into this folder; exits 1 when one could not be saved
     #[arg(long, value_name = "FOLDER")]
     pub(crate) attachments: Option<std::path::PathBuf>,
 }
