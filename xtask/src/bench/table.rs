@@ -1,7 +1,5 @@
 //! Rows, goals, and the table in Markdown.
 
-use std::fmt::Write as _;
-
 use super::peers::{PEERS, Peer};
 
 /// What a row has to reach.
@@ -136,15 +134,6 @@ impl Row {
             self.goal(),
         )
     }
-
-    /// Why the row is missed, if it is and we know.
-    fn why(&self) -> Option<String> {
-        let missed = self.reached() == Some(false);
-        let (_, text) = super::why::WHY
-            .iter()
-            .find(|(number, _)| *number == self.number)?;
-        missed.then(|| format!("- **Row {}.** {text}", self.number))
-    }
 }
 
 /// Three digits that matter.
@@ -169,15 +158,8 @@ pub(super) fn markdown(rows: &[Row]) -> String {
         out.push_str(&row.line());
         out.push('\n');
     }
-    let missed: Vec<String> = rows.iter().filter_map(Row::why).collect();
-    if !missed.is_empty() {
-        // Writing to a string cannot fail.
-        let _written = write!(
-            out,
-            "\n## What is missed, and why\n\n{}\n",
-            missed.join("\n")
-        );
-    }
+    let missed = rows.iter().filter(|row| row.reached() == Some(false));
+    out.push_str(&super::why::section(missed.map(|row| row.number)));
     out
 }
 

@@ -1,7 +1,7 @@
 //! What profiles showed about rows that are missed. Printed only where a row is missed.
 
 /// The row's number, and two sentences.
-pub(super) const WHY: &[(&str, &str)] = &[
+const WHY: &[(&str, &str)] = &[
     (
         "1",
         "What is left beside the six `send`s that no server that answers command by command can spare is mostly \
@@ -39,4 +39,33 @@ pub(super) const WHY: &[(&str, &str)] = &[
         "Ours syncs once for a batch, which at 8 connections cannot be larger than 8; row 9b tells how \
          large it is. Dovecot syncs three times a delivery, but eight of its processes at once.",
     ),
+    (
+        "11",
+        "Six tenths of our processor time are zstd at its fastest level. With BLAKE3, SQLite and receiving it is as much \
+         as two processors have beside Dovecot's own work. mpop stores the bytes as they come, and what its fsyncs cost depends \
+         on the disk.",
+    ),
+    (
+        "12",
+        "A tenth of a second is little: an empty folder becomes an archive (users, index, first pack, and some twenty syncs), the \
+         mail is compressed, and the files are closed for good. What is left grows with the mail as row 11 does.",
+    ),
+    (
+        "11b",
+        "Each message costs one row that says who hid it and one that hides it, in two B-trees, and one look at \
+         the message; then the record is synced.",
+    ),
 ];
+
+/// A paragraph for each of the missed rows of which we know why.
+pub(super) fn section<'a>(missed: impl Iterator<Item = &'a str>) -> String {
+    let text = |row| WHY.iter().find(|(number, _)| *number == row);
+    let lines: Vec<String> = missed
+        .filter_map(text)
+        .map(|(number, text)| format!("- **Row {number}.** {text}\n"))
+        .collect();
+    if lines.is_empty() {
+        return String::new();
+    }
+    format!("\n## What is missed, and why\n\n{}", lines.concat())
+}

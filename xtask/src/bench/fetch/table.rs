@@ -1,6 +1,7 @@
 //! Rows, goals, and the table in Markdown.
 
 use super::super::table::{median, short};
+use super::super::why;
 use super::contest::{ALL, Fetcher};
 
 /// What a row has to reach.
@@ -128,6 +129,8 @@ pub(super) fn markdown(rows: &[Row]) -> String {
         count(true),
         count(false)
     ));
+    let missed = rows.iter().filter(|row| row.reached() == Some(false));
+    out.push_str(&why::section(missed.map(|row| row.number)));
     out
 }
 
