@@ -30,7 +30,7 @@ struct Batch {
     arrivals: Vec<Arrival>,
     gone: Vec<UniqueId>,
     /// Where the history stood when the batch was read: what left since is not known to it.
-    history: (i64, i64),
+    history: Cursor,
 }
 
 /// From where a batch leads to where, and where the history stood when it was read.
@@ -38,7 +38,7 @@ struct Batch {
 struct Way {
     from: Place,
     to: Place,
-    history: (i64, i64),
+    history: Cursor,
 }
 
 /// How far the index is: in the store's history, or within a mailbox that is taken in later.
@@ -190,7 +190,7 @@ impl Archive {
                 }
             }
             // At the start of the history everything is told anyway; later, a mailbox is filled up.
-            let (_, place): (i64, i64) = position(c)?;
+            let place = position(c)?.place;
             let filled = (place != 0).then_some([0_u8; 0]);
             for id in &wanted {
                 c.execute(
@@ -288,11 +288,7 @@ impl Archive {
                 return Ok(false);
             }
         }
-        let (epoch, place) = self.index.read(position)?;
-        let mut at = Cursor {
-            epoch: epoch as u64,
-            place: place as u64,
-        };
+        let mut at = self.index.read(position)?;
         let mut fetched = HashSet::new();
         loop {
             let told = wait(self.store.changes(at, limits::CHANGES))?;
@@ -323,7 +319,7 @@ impl Archive {
             let way = Way {
                 from: Place::History(at),
                 to: Place::History(told.next),
-                history: (at.epoch as i64, at.place as i64),
+                history: at,
             };
             if !self.send(way, &added, gone, to_writer)? {
                 return Ok(false);
@@ -499,9 +495,13 @@ pub(crate) fn known_mailboxes(c: &Connection) -> rusqlite::Result<HashMap<Mailbo
         .collect()
 }
 
-fn position(c: &Connection) -> rusqlite::Result<(i64, i64)> {
-    c.query_row("SELECT epoch, place FROM meta", [], |row| {
-        Ok((row.get(0)?, row.get(1)?))
+fn position(c: &Connection) -> rusqlite::Result<Cursor> {
+    c.query_row("SELECT epoch, place, floor FROM meta", [], |row| {
+        Ok(Cursor {
+            epoch: index::unsigned(row, 0)?,
+            place: index::unsigned(row, 1)?,
+            floor: index::unsigned(row, 2)?,
+        })
     })
 }
 
@@ -522,7 +522,7 @@ fn to_fill(c: &Connection) -> rusqlite::Result<Vec<(MailboxId, Option<UniqueId>)
 /// Whether the index still is where a batch was read for.
 fn stands(c: &Connection, at: Place) -> rusqlite::Result<bool> {
     match at {
-        Place::History(cursor) => Ok(position(c)? == (cursor.epoch as i64, cursor.place as i64)),
+        Place::History(cursor) => Ok(position(c)? == cursor),
         Place::Filling(mailbox, after) => {
             let now: Option<Option<Vec<u8>>> = c
                 .query_row(
@@ -540,8 +540,12 @@ fn stands(c: &Connection, at: Place) -> rusqlite::Result<bool> {
 fn move_to(c: &Connection, to: Place) -> rusqlite::Result<()> {
     let moved = match to {
         Place::History(cursor) => c.execute(
-            "UPDATE meta SET epoch = ?1, place = ?2",
-            params![cursor.epoch as i64, cursor.place as i64],
+            "UPDATE meta SET epoch = ?1, place = ?2, floor = ?3",
+            params![
+                cursor.epoch as i64,
+                cursor.place as i64,
+                cursor.floor as i64
+            ],
         ),
         Place::Filling(mailbox, after) => c.execute(
             "UPDATE mailbox SET filled = ?2 WHERE mailbox = ?1",

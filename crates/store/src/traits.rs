@@ -296,11 +296,18 @@ pub struct Cursor {
     pub epoch: u64,
     /// The place.
     pub place: u64,
+    /// Up to which place some changes were forgotten already when this reading began: a cursor within what
+    /// was forgotten before has missed nothing.
+    pub floor: u64,
 }
 
 impl Cursor {
     /// Before everything.
-    pub const START: Self = Self { epoch: 0, place: 0 };
+    pub const START: Self = Self {
+        epoch: 0,
+        place: 0,
+        floor: 0,
+    };
 }
 
 /// One thing that happened.
@@ -315,7 +322,8 @@ pub enum Change {
 /// What happened after a cursor.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Changes {
-    /// The cursor was of another index: everything is told from the start again.
+    /// The cursor was of another index, or what it has not been told is forgotten: everything is told from
+    /// the start again.
     pub reset: bool,
     /// In the order of their places. A message that changed twice is told once, as it is now.
     pub changes: Vec<Change>,

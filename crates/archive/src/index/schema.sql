@@ -1,13 +1,14 @@
 CREATE TABLE meta (
     epoch INTEGER NOT NULL,
     place INTEGER NOT NULL,
+    floor INTEGER NOT NULL,
     marks INTEGER NOT NULL,
     filling INTEGER NOT NULL,
     unreadable INTEGER NOT NULL,
     octets INTEGER NOT NULL,
     threads INTEGER NOT NULL
 ) STRICT;
-INSERT INTO meta VALUES (0, 0, 0, 1, 0, 0, 0);
+INSERT INTO meta VALUES (0, 0, 0, 0, 1, 0, 0, 0);
 CREATE TABLE mailbox (
     id INTEGER PRIMARY KEY,
     mailbox BLOB NOT NULL UNIQUE,

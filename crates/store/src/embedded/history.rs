@@ -174,7 +174,8 @@ pub(super) fn changes(inner: &Inner, after: Cursor, max: usize) -> Result<Change
         let (epoch, floor): (i64, i64) = c
             .prepare_cached("SELECT epoch, floor FROM meta")?
             .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))?;
-        let known = after.epoch == epoch as u64 && after.place >= floor as u64;
+        let missed_nothing = after.place >= floor as u64 || after.floor == floor as u64;
+        let known = after.epoch == epoch as u64 && missed_nothing;
         let start = if known { after.place } else { 0 };
         let mut ask = c.prepare_cached(&format!(
             "{MESSAGE} WHERE m.place > ? ORDER BY m.place LIMIT ?"
@@ -196,6 +197,7 @@ pub(super) fn changes(inner: &Inner, after: Cursor, max: usize) -> Result<Change
         let next = Cursor {
             epoch: epoch as u64,
             place: place as u64,
+            floor: floor as u64,
         };
         Ok(Changes {
             reset: after != Cursor::START && !known,

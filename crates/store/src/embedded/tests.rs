@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use super::record::Record;
 use super::task::{promise, wait};
 use super::*;
-use crate::DeletionSet;
+use crate::{Change, DeletionSet};
 
 fn now<T: Send + 'static>(future: StoreFuture<'_, T>) -> Result<T, StoreError> {
     struct Idle;
@@ -254,6 +254,36 @@ fn compaction_takes_what_is_removed_and_nothing_else() {
     store.rebuild(&mut |_| {}).expect("rebuilt");
     assert_eq!(store.dump_index().expect("dumped"), before);
     assert_eq!(store.compact_now(), Ok(0));
+}
+
+/// Who begins to read the history after a message was forgotten has missed nothing, and is not sent back to
+/// the start by each page that ends before it; who had begun before is.
+#[test]
+fn a_history_with_forgotten_messages_is_read_in_pages() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = open_in(folder.path(), at_once());
+    let me = now(store.create_mailbox("me")).expect("made");
+    let ids: Vec<_> = (0..6)
+        .map(|n| deliver(&store, me, format!("{n}\r\n").as_bytes()))
+        .collect();
+    let early = now(store.changes(Cursor::START, 2)).expect("told").next;
+    now(store.remove(me, &ids[5..])).expect("removed");
+    store.compact_now().expect("compacted");
+    let (mut at, mut told) = (Cursor::START, Vec::new());
+    loop {
+        let page = now(store.changes(at, 2)).expect("told");
+        assert!(!page.reset);
+        if page.changes.is_empty() {
+            break;
+        }
+        at = page.next;
+        told.extend(page.changes.into_iter().map(|change| match change {
+            Change::Added(info) => info.unique_id,
+            Change::Removed(_, id) => id,
+        }));
+    }
+    assert_eq!(told, ids[..5]);
+    assert!(now(store.changes(early, 2)).expect("told").reset);
 }
 
 /// Deleted, undone, compacted, and the index lost: still there.

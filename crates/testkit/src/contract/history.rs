@@ -334,9 +334,12 @@ pub fn a_cursor_of_another_index_starts_anew(make: Make<'_>) {
         .expect("told")
         .next;
     assert_ne!(now.epoch, Cursor::START.epoch);
-    let epoch = now.epoch ^ 0x55;
-    let place = u64::from(u32::MAX);
-    let anew = block_on(bench.store.changes(Cursor { epoch, place }, 9)).expect("told");
+    let other = Cursor {
+        epoch: now.epoch ^ 0x55,
+        place: u64::from(u32::MAX),
+        ..now
+    };
+    let anew = block_on(bench.store.changes(other, 9)).expect("told");
     assert!(anew.reset);
     assert_eq!(told(&anew.changes), [(true, id)]);
     assert_eq!(anew.next, now);

@@ -529,6 +529,7 @@ impl State {
             next: Cursor {
                 epoch: self.epoch,
                 place: due.last().map_or(start, |m| m.place),
+                floor: 0,
             },
             changes: due.into_iter().map(change).collect(),
         }
