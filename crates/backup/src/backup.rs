@@ -93,10 +93,7 @@ fn run(
     let known = state.known(&canonical(&target.place)?)?;
     let known = known.as_ref().map(|(id, how)| (id.as_str(), how.as_str()));
     let repository = Repository::open_or_make(target, known)?;
-    let met = state.has_backed_up(&repository.id)? || memory::has(data, &repository);
-    if !met {
-        own(&repository, store)?;
-    }
+    let met = ours(&repository, store, state, data)?;
     state.meet(&repository.place, &repository.id, &repository.encryption)?;
     let lease = Lease::take(&repository.destination, Purpose::Writing)?;
     let mut work = Work::begin(&repository, state, data, hooks)?;
@@ -199,6 +196,21 @@ fn name(repository: &Repository, manifest: &Manifest) -> Result<()> {
         "generation {} does not read back as it was written: the destination cannot be trusted",
         manifest.id
     )))
+}
+
+/// Whether this archive remembers a backup of its own at a destination; an error where what is there is
+/// another archive's.
+pub(crate) fn ours(
+    repository: &Repository,
+    store: &EmbeddedStore,
+    state: &State,
+    data: &Path,
+) -> Result<bool> {
+    let met = state.has_backed_up(&repository.id)? || memory::has(data, repository);
+    if !met {
+        own(repository, store)?;
+    }
+    Ok(met)
 }
 
 /// Whether what is at a destination that this archive does not remember is this archive's: two that

@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 use restante_store::embedded::{EmbeddedStore, Finding, PackInfo};
 
-use crate::backup::{hex, now_ms};
+use crate::backup::{hex, now_ms, ours};
 use crate::destination::canonical;
 use crate::error::{BackupError, Result};
 use crate::lease::Lease;
@@ -180,7 +180,7 @@ pub fn verify_backup(
 ) -> Result<BackupCheck> {
     let state = State::open(data)?;
     let place = canonical(&target.place)?;
-    let checked = look(store, target, &state, hooks);
+    let checked = look(store, data, target, &state, hooks);
     let found = checked.as_ref().map(|report| report.damage.as_slice());
     if !matches!(checked, Err(BackupError::Stopped)) {
         // As old as the oldest look that it rests on.
@@ -204,6 +204,7 @@ struct Said {
 fn generations(repository: &Repository, report: &mut BackupCheck) -> Result<Said> {
     let mut said = Said::default();
     report.opened = true;
+    let mut shut = None;
     for one in repository.generations()? {
         let id = one.id;
         report.generations += 1;
@@ -249,17 +250,27 @@ fn generations(repository: &Repository, report: &mut BackupCheck) -> Result<Said
                 }
                 said.newest = Some(manifest);
             }
-            Err(BackupError::Key(_)) => report.opened = false,
+            Err(BackupError::Key(what)) => {
+                report.opened = false;
+                shut = Some(what);
+            }
             Err(BackupError::Damage(what)) => report.damage.push(what),
             Err(other) => return Err(other),
         }
         said.objects.extend(named);
     }
-    Ok(said)
+    match shut {
+        // Without a key it can be said what is stored; one that opens nothing is a mistake.
+        Some(what) if said.newest.is_none() && !repository.is_closed() => {
+            Err(BackupError::Key(what))
+        }
+        _ => Ok(said),
+    }
 }
 
 fn look(
     store: &EmbeddedStore,
+    data: &Path,
     target: &Target,
     state: &State,
     hooks: &Hooks<'_>,
@@ -272,6 +283,11 @@ fn look(
         ..BackupCheck::default()
     };
     let said = generations(&repository, &mut report)?;
+    // Nothing is not well.
+    repository.newest(None)?;
+    if report.opened {
+        ours(&repository, store, state, data)?;
+    }
     let seen = state.checked(&repository.place)?;
     let (before, todo): (Vec<&String>, Vec<&String>) =
         said.objects.iter().partition(|o| seen.contains_key(*o));

@@ -9,7 +9,7 @@ use restante_store::disk::LockFile;
 use restante_store::embedded::{EmbeddedStore, Options};
 use restante_store::{MailStore, MessageFilter, MessageInfo, StoreError};
 
-use crate::backup::{hex, now_ms};
+use crate::backup::{hex, now_ms, ours};
 use crate::destination::canonical;
 use crate::error::{BackupError, Result, io};
 use crate::lease::Lease;
@@ -51,7 +51,7 @@ pub fn drill(
 ) -> Result<DrillReport> {
     let state = State::open(data)?;
     let place = canonical(&target.place)?;
-    let drilled = run(store, &state, target, scratch, min_free, hooks);
+    let drilled = run(store, data, &state, target, scratch, min_free, hooks);
     let found = drilled.as_ref().map(|report| report.damage.as_slice());
     if !matches!(drilled, Err(BackupError::Busy(_) | BackupError::Stopped)) {
         state.looked_at(&place, Kind::Drill, found, now_ms())?;
@@ -115,6 +115,7 @@ impl Drop for Scratch {
 
 fn run(
     store: &EmbeddedStore,
+    data: &Path,
     state: &State,
     target: &Target,
     scratch: &Path,
@@ -125,6 +126,7 @@ fn run(
     let _lease = Lease::reading(&repository.destination);
     let id = repository.newest(None)?;
     let manifest = repository.manifest(&id)?;
+    ours(&repository, store, state, data)?;
     let folder = Scratch::new(scratch)?;
     Scratch::make_sure(scratch, manifest.octets(), min_free)?;
     let damage = stage::fetch(&repository, &manifest, &folder.path, hooks)?;

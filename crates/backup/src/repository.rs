@@ -275,6 +275,11 @@ impl Repository {
         })
     }
 
+    /// Whether what is here is encrypted and no key was given.
+    pub(crate) fn is_closed(&self) -> bool {
+        matches!(self.opener, Opener::Closed)
+    }
+
     pub(crate) fn generation_bytes(&self, id: &str) -> Result<Vec<u8>> {
         let path = generation_path(id);
         let bytes = self.destination.get(&path, GENERATION_OCTETS)?;

@@ -168,6 +168,15 @@ fn an_encrypted_backup_tells_nothing_and_comes_back_with_its_key() {
         world.restore("r", secret(&other)),
         Err(BackupError::Key(_))
     ));
+    let verified = with(|h| {
+        verify_backup(
+            &world.store,
+            &world.data(),
+            &world.target(secret(&other)),
+            h,
+        )
+    });
+    assert!(matches!(verified, Err(BackupError::Key(_))), "{verified:?}");
     world.restore("r", secret(&identity)).unwrap();
     let restored = opened(&world.home.path().join("r"));
     assert_eq!(messages(&restored), messages(&world.store));

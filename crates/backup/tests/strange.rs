@@ -24,8 +24,14 @@ fn another_archives_backups_are_not_joined() {
         assert!(matches!(error, BackupError::Usage(_)), "{error}");
         assert!(error.to_string().contains("another archive"), "{error}");
     }
-    // To look at it makes it nobody's own.
-    let _ = with(|h| verify_backup(&other.store, &other.data(), &target, h)).unwrap();
+    // To look at it makes it nobody's own, and says nothing good of what is somebody else's.
+    let looked = with(|h| verify_backup(&other.store, &other.data(), &target, h)).unwrap_err();
+    let scratch = other.home.path().join("scratch");
+    let drilled =
+        with(|h| drill(&other.store, &other.data(), &target, &scratch, 0, h)).unwrap_err();
+    for error in [looked, drilled] {
+        assert!(error.to_string().contains("another archive"), "{error}");
+    }
     assert!(with(|h| backup(&other.store, &other.data(), &target, None, false, h)).is_err());
     assert_eq!(generations(&target).unwrap().len(), 1);
     one.backup(Key::None).unwrap();
@@ -144,7 +150,6 @@ fn who_looks_at_generations_keeps_them_from_being_pruned() {
     world.deliver("ann", 0..60);
     world.backup(Key::None).unwrap();
     world.deliver("ann", 60..90);
-    let other = World::new();
     // In the midst of a check, a backup with pruning.
     let once = std::sync::Once::new();
     let met = std::sync::Mutex::new(None);
@@ -156,7 +161,7 @@ fn who_looks_at_generations_keeps_them_from_being_pruned() {
         });
     };
     let hooks = restante_backup::Hooks::new(&progress, &|| false, None);
-    let checked = verify_backup(&other.store, &other.data(), &target, &hooks).unwrap();
+    let checked = verify_backup(&world.store, &world.data(), &target, &hooks).unwrap();
     assert_eq!(checked.damage, [""; 0]);
     let pruned = met.lock().unwrap().take().unwrap();
     assert!(pruned.busy && pruned.generations == 0, "{pruned:?}");

@@ -173,8 +173,13 @@ fn remove(
     }
     out.line(
         &json!({"user": user, "device": device}),
-        &format!("{device} is removed: its sessions end, and it holds no mail back any more."),
-    )
+        &format!(
+            "{device} is removed: its sessions end, its own password is void, and it holds no mail back any more."
+        ),
+    )?;
+    out.people(&format!(
+        "Whoever has {user}'s password can still log in with that: `restante user passwd {user}` if the device is lost."
+    ))
 }
 
 /// A store and a mailbox in it.
