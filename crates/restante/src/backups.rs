@@ -23,34 +23,22 @@ pub(crate) fn drills(told: &Backup) -> Option<Duration> {
     told.drill.filter(|_| told.to.is_some() && !closed)
 }
 
-/// What is not as the configuration wants it, one sentence each; nothing where no backups are wanted.
-/// `known`: of the place that is configured.
+/// Of all places the one that counts: the configured one, or where nothing is configured the one that was
+/// backed up to last, as by a script.
+pub(crate) fn watched<'a>(told: &Backup, places: &'a [PlaceStatus]) -> Option<&'a PlaceStatus> {
+    match &told.to {
+        Some(to) => places.iter().find(|at| at.place == *to),
+        None => places.iter().max_by_key(|at| at.backup_ms),
+    }
+}
+
+/// What is wrong with backups, one sentence each. `known`: of the place that is [`watched`].
 pub(crate) fn wrong(told: &Backup, known: Option<&PlaceStatus>, now_ms: u64) -> Vec<String> {
-    if told.to.is_none() {
-        return Vec::new();
-    }
     let known = known.cloned().unwrap_or_default();
-    let mut wrong = Vec::new();
-    let older = |at: u64, most: u64| {
-        at > now_ms.saturating_add(CLOCKS_DIFFER_MS) || now_ms.saturating_sub(at) > most
+    let mut wrong = match told.to {
+        Some(_) => due(told, &known, now_ms),
+        None => Vec::new(),
     };
-    match known.backup_ms {
-        None => wrong.push("There is no backup yet.".to_owned()),
-        Some(at) if older(at, told.stale_after_ms) => wrong.push(format!(
-            "The last good backup is too old: it is of {} (backup.stale_after).",
-            units::show_time(at)
-        )),
-        Some(_) => {}
-    }
-    if let (Some(every), Some(at)) = (drills(told), known.drill_ms) {
-        let most = every.as_millis() as u64 * TURNS_MISSED + told.stale_after_ms;
-        if older(at, most) {
-            let at = units::show_time(at);
-            wrong.push(format!(
-                "The last drill is too old: it is of {at} (backup.drill)."
-            ));
-        }
-    }
     let standing = [
         (
             "The last check of the archive found damage (`restante verify` again when it is mended)",
@@ -72,6 +60,32 @@ pub(crate) fn wrong(told: &Backup, known: Option<&PlaceStatus>, now_ms: u64) -> 
     ];
     for (what, error) in failed {
         wrong.extend(error.map(|error| format!("The last {what} failed: {error}")));
+    }
+    wrong
+}
+
+/// What is older than the configuration wants it.
+fn due(told: &Backup, known: &PlaceStatus, now_ms: u64) -> Vec<String> {
+    let mut wrong = Vec::new();
+    let older = |at: u64, most: u64| {
+        at > now_ms.saturating_add(CLOCKS_DIFFER_MS) || now_ms.saturating_sub(at) > most
+    };
+    match known.backup_ms {
+        None => wrong.push("There is no backup yet.".to_owned()),
+        Some(at) if older(at, told.stale_after_ms) => wrong.push(format!(
+            "The last good backup is too old: it is of {} (backup.stale_after).",
+            units::show_time(at)
+        )),
+        Some(_) => {}
+    }
+    if let (Some(every), Some(at)) = (drills(told), known.drill_ms) {
+        let most = every.as_millis() as u64 * TURNS_MISSED + told.stale_after_ms;
+        if older(at, most) {
+            let at = units::show_time(at);
+            wrong.push(format!(
+                "The last drill is too old: it is of {at} (backup.drill)."
+            ));
+        }
     }
     wrong
 }
@@ -105,6 +119,16 @@ mod tests {
         assert_eq!(first(&good), "");
         assert_eq!(wrong(&told(), None, NOW), ["There is no backup yet."]);
         assert_eq!(wrong(&Backup::default(), None, NOW), [""; 0]);
+        // Nobody wants it by a time, and yet what failed is said.
+        let by_hand = PlaceStatus {
+            backup_ms: Some(NOW - 400 * DAY),
+            archive_damage: Some("pack 3".to_owned()),
+            ..PlaceStatus::default()
+        };
+        let places = [PlaceStatus::default(), by_hand];
+        let last = watched(&Backup::default(), &places);
+        let said = wrong(&Backup::default(), last, NOW);
+        assert!(said.len() == 1 && said[0].contains("pack 3"), "{said:?}");
         let with = |change: fn(&mut PlaceStatus)| {
             let mut known = good.clone();
             change(&mut known);

@@ -196,7 +196,7 @@ impl Backstage for Stage {
         let mut warnings: Vec<String> = silent.collect();
         let told = self.told();
         let known = self.places();
-        let known = known.iter().find(|at| told.to.as_ref() == Some(&at.place));
+        let known = backups::watched(&told, &known);
         warnings.extend(backups::wrong(&told, known, now));
         warnings
     }

@@ -3,13 +3,13 @@
 use restante_backup::{PlaceStatus, State};
 use serde_json::json;
 
-use crate::backups::{drills, wrong};
+use crate::backups::{drills, watched, wrong};
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::units;
 
-/// Tells of each destination; whether something is wrong with those that the configuration wants.
+/// Tells of each destination; whether something is wrong with the one that counts.
 pub(super) fn run(config: &Config, out: &Output) -> Result<bool, Failure> {
     let known = match State::look(config.data())? {
         Some(state) => state.places()?,
@@ -17,8 +17,8 @@ pub(super) fn run(config: &Config, out: &Output) -> Result<bool, Failure> {
     };
     let now = units::now_ms();
     let told = config.backup();
-    let configured = known.iter().find(|at| told.to.as_ref() == Some(&at.place));
-    let wrong = wrong(told, configured, now);
+    let counts = watched(told, &known);
+    let wrong = wrong(told, counts, now);
     if known.is_empty() {
         let line = if told.to.is_some() {
             "  no backup: `restante serve` makes them as [backup] says, and `restante backup` makes one now"
@@ -30,7 +30,8 @@ pub(super) fn run(config: &Config, out: &Output) -> Result<bool, Failure> {
     }
     for place in &known {
         let here = told.to.as_ref() == Some(&place.place);
-        let wrong = if here { wrong.as_slice() } else { &[] };
+        let counts = counts.is_some_and(|at| at.place == place.place);
+        let wrong = if counts { wrong.as_slice() } else { &[] };
         show(place, here, wrong, now, out)?;
         if here && place.drill_ms.is_none() && told.drill.is_some() && drills(told).is_none() {
             out.people(
@@ -38,7 +39,7 @@ pub(super) fn run(config: &Config, out: &Output) -> Result<bool, Failure> {
             )?;
         }
     }
-    if configured.is_none() && !known.is_empty() && !wrong.is_empty() {
+    if counts.is_none() && !known.is_empty() && !wrong.is_empty() {
         let value = json!({"backup": null, "configured": told.to, "wrong": wrong});
         let place = told.to.as_deref().unwrap_or_default();
         out.line(&value, &format!("  backup {place}: none yet"))?;
