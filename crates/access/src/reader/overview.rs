@@ -12,19 +12,31 @@ use super::page::Frame;
 use super::signed::Signed;
 use super::{Fault, Reader, blocking, show};
 
-/// Months that are drawn: ten years.
-const MONTHS: usize = 120;
+/// Months that have a bar each: ten years. What spans more is drawn by year.
+const MONTHS: i64 = 120;
+
+/// Places that a drawing has at least, lest one bar be all of it.
+const PLACES: i64 = 12;
 
 /// The drawing's size, in its own units.
 const WIDTH: f64 = 720.0;
 const HEIGHT: f64 = 160.0;
+
+/// All the mail there is, by month or by year.
+struct Chart {
+    /// What a bar stands for, and the same at the head of a column.
+    unit: &'static str,
+    head: &'static str,
+    most: String,
+    bars: Vec<Bar>,
+}
 
 struct Bar {
     x: String,
     y: String,
     width: String,
     height: String,
-    month: String,
+    name: String,
     count: String,
     size: String,
 }
@@ -56,8 +68,7 @@ struct OverviewPage {
     backup: Option<String>,
     drill: Option<String>,
     indexed: Option<String>,
-    bars: Vec<Bar>,
-    most: String,
+    chart: Chart,
     senders: Vec<Line>,
     attachments: Vec<Big>,
     accounts: Accounts,
@@ -86,8 +97,7 @@ pub(super) async fn page(
                     show::count(progress.total)
                 )
             }),
-            most: show::count(overview.months.iter().map(|m| m.count).max().unwrap_or(0)),
-            bars: bars(&overview.months),
+            chart: Chart::of(&overview.months),
             senders: senders(&overview),
             attachments: overview
                 .attachments
@@ -108,42 +118,92 @@ pub(super) async fn page(
     .await
 }
 
-/// One bar a month, months without mail included, the newest at the right.
-fn bars(months: &[Month]) -> Vec<Bar> {
-    let number = |month: &str| {
-        let (year, month) = month.split_once('-')?;
-        Some(year.parse::<i64>().ok()? * 12 + month.parse::<i64>().ok()? - 1)
-    };
-    let numbered: Vec<_> = months
-        .iter()
-        .filter_map(|m| Some((number(&m.month)?, m)))
-        .collect();
-    let (Some((first, _)), Some((last, _))) = (numbered.first(), numbered.last()) else {
+/// What one bar stands for.
+struct Span {
+    /// Months, or years, since the year 0.
+    at: i64,
+    name: String,
+    count: u64,
+    octets: u64,
+}
+
+impl Chart {
+    fn of(months: &[Month]) -> Self {
+        let months: Vec<Span> = months.iter().filter_map(Span::of_month).collect();
+        let reach = match (months.first(), months.last()) {
+            (Some(first), Some(last)) => last.at - first.at + 1,
+            _ => 0,
+        };
+        if reach <= MONTHS {
+            Self::drawn("month", "Month", &months)
+        } else {
+            Self::drawn("year", "Year", &years(months))
+        }
+    }
+
+    fn drawn(unit: &'static str, head: &'static str, spans: &[Span]) -> Self {
+        let most = spans.iter().map(|span| span.count).max().unwrap_or(0);
+        Self {
+            unit,
+            head,
+            most: show::count(most),
+            bars: bars(spans, most),
+        }
+    }
+}
+
+impl Span {
+    fn of_month(month: &Month) -> Option<Self> {
+        let (year, number) = month.month.split_once('-')?;
+        Some(Self {
+            at: year.parse::<i64>().ok()? * 12 + number.parse::<i64>().ok()? - 1,
+            name: month.month.clone(),
+            count: month.count,
+            octets: month.octets,
+        })
+    }
+}
+
+/// Months that follow each other, added up.
+fn years(months: Vec<Span>) -> Vec<Span> {
+    let mut years: Vec<Span> = Vec::new();
+    for month in months {
+        let at = month.at.div_euclid(12);
+        match years.last_mut() {
+            Some(year) if year.at == at => {
+                year.count += month.count;
+                year.octets += month.octets;
+            }
+            _ => years.push(Span {
+                at,
+                name: at.to_string(),
+                ..month
+            }),
+        }
+    }
+    years
+}
+
+/// One bar each, places without mail left empty, the newest at the right.
+fn bars(spans: &[Span], most: u64) -> Vec<Bar> {
+    let (Some(first), Some(last)) = (spans.first(), spans.last()) else {
         return Vec::new();
     };
-    let shown = usize::try_from(last - first + 1)
-        .unwrap_or(MONTHS)
-        .clamp(12, MONTHS);
-    let start = last - shown as i64 + 1;
-    let most = numbered
+    let places = (last.at - first.at + 1).max(PLACES);
+    let start = last.at - places + 1;
+    let step = WIDTH / places as f64;
+    spans
         .iter()
-        .filter(|(n, _)| *n >= start)
-        .map(|(_, m)| m.count)
-        .max();
-    let step = WIDTH / shown as f64;
-    numbered
-        .iter()
-        .filter(|(n, _)| *n >= start)
-        .map(|(n, month)| {
-            let tall = (HEIGHT * month.count as f64 / most.unwrap_or(1).max(1) as f64).max(2.0);
+        .map(|span| {
+            let tall = (HEIGHT * span.count as f64 / most.max(1) as f64).max(2.0);
             Bar {
-                x: format!("{:.1}", (n - start) as f64 * step + step * 0.1),
+                x: format!("{:.1}", (span.at - start) as f64 * step + step * 0.1),
                 y: format!("{:.1}", HEIGHT - tall),
                 width: format!("{:.1}", (step * 0.8).min(40.0)),
                 height: format!("{tall:.1}"),
-                month: month.month.clone(),
-                count: show::count(month.count),
-                size: show::size(month.octets),
+                name: span.name.clone(),
+                count: show::count(span.count),
+                size: show::size(span.octets),
             }
         })
         .collect()
@@ -182,15 +242,19 @@ fn senders(overview: &Overview) -> Vec<Line> {
 mod tests {
     use super::*;
 
-    #[test]
-    fn months_without_mail_leave_a_gap() {
-        let month = |month: &str, count| Month {
+    fn month(month: &str, count: u64) -> Month {
+        Month {
             month: month.to_owned(),
             count,
             octets: 1,
-        };
-        let bars = bars(&[month("2023-12", 10), month("2024-02", 5)]);
-        assert_eq!(bars.len(), 2);
+        }
+    }
+
+    #[test]
+    fn months_without_mail_leave_a_gap() {
+        let chart = Chart::of(&[month("2023-12", 10), month("2024-02", 5)]);
+        let bars = chart.bars;
+        assert_eq!((chart.unit, bars.len()), ("month", 2));
         let x: Vec<f64> = bars
             .iter()
             .map(|bar| bar.x.parse().expect("a number"))
@@ -204,5 +268,26 @@ mod tests {
             (bars[0].y.as_str(), bars[1].height.as_str()),
             ("0.0", "80.0")
         );
+    }
+
+    /// Mail of 2002 was neither drawn nor told once there was mail of 2024, but the scale was that of 2002.
+    #[test]
+    fn what_spans_more_than_ten_years_is_drawn_by_year_and_all_of_it() {
+        let ten = Chart::of(&[month("2002-01", 1), month("2011-12", 1)]);
+        assert_eq!(ten.unit, "month");
+        let chart = Chart::of(&[
+            month("2002-08", 829),
+            month("2002-09", 100),
+            month("2024-05", 48),
+        ]);
+        let bars: Vec<_> = chart
+            .bars
+            .iter()
+            .map(|bar| (bar.name.as_str(), bar.count.as_str(), bar.y.as_str()))
+            .collect();
+        assert_eq!((chart.unit, chart.most.as_str()), ("year", "929"));
+        assert_eq!(bars[0], ("2002", "929", "0.0"), "as high as the scale says");
+        assert_eq!((bars[1].0, bars[1].1), ("2024", "48"));
+        assert_eq!(bars.len(), 2);
     }
 }
