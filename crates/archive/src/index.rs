@@ -37,6 +37,7 @@ pub(crate) const SLOT_BITS: u32 = 8;
 /// What is derived from the message itself.
 pub(crate) mod facts {
     pub(crate) const ATTACHMENT: i64 = 1;
+    /// It has a List-Id.
     pub(crate) const LIST: i64 = 2;
     pub(crate) const NEWSLETTER: i64 = 4;
     /// A provider's or rspamd's header says so.
@@ -59,6 +60,7 @@ pub(crate) mod flags {
 pub(crate) mod meta {
     pub(crate) const PRIVATE: char = '\u{e000}';
     pub(crate) const ALL: &str = "\u{e000}a";
+    /// Of a list or newsletter, whichever header says so.
     pub(crate) const LIST: &str = "\u{e000}l";
     pub(crate) const NEWSLETTER: &str = "\u{e000}n";
     pub(crate) const ATTACHMENT: &str = "\u{e000}t";

@@ -654,6 +654,29 @@ fn newsletters_are_grouped_and_thinned_out() {
     assert_eq!(home.found("list:weekly").len(), 2);
 }
 
+/// `list:*` found only what has a List-Id, `list:x` and `is:newsletter` more.
+#[test]
+fn any_list_is_whatever_one_list_or_newsletter_is() {
+    let home = Home::new();
+    let ids: Vec<_> = [
+        "List-Id: Users <users.example.org>\r\nList-Post: <mailto:users@example.org>\r\n",
+        "List-Unsubscribe: <https://leave.example.org/u>\r\n",
+        "List-Unsubscribe: <mailto:leave@example.org>\r\n",
+        "Precedence: bulk\r\n",
+        "Precedence: list\r\nList-Post: <mailto:all@example.org>\r\n",
+    ]
+    .iter()
+    .zip(1..)
+    .map(|(header, day)| home.receive(&mail("Issue", day, header, "news")))
+    .collect();
+    home.receive(&mail("Ours", 9, "", "no news"));
+    let newest_first: Vec<_> = ids.into_iter().rev().collect();
+    assert_eq!(home.found("list:*"), newest_first);
+    assert_eq!(home.found("list:* OR list:example OR is:newsletter"), newest_first);
+    assert_eq!(home.found("list:example").len(), 5);
+    assert_eq!(home.found("is:newsletter").len(), 3);
+}
+
 /// One service sends for many: leaving the issues of one must not touch those of another.
 #[test]
 fn newsletters_of_one_service_are_apart_by_sender() {

@@ -103,12 +103,14 @@ fn details(c: &Connection, mailbox: i64, id: i64, extract: &Extract) -> rusqlite
         }
     }
     let mut ours = format!("{} {}", meta::ALL, meta::mailbox(mailbox));
-    for (fact, word) in [
-        (facts::LIST, meta::LIST),
-        (facts::NEWSLETTER, meta::NEWSLETTER),
-        (facts::ATTACHMENT, meta::ATTACHMENT),
+    let has = |fact| extract.facts & fact != 0;
+    for (is, word) in [
+        // Whatever `list:` finds, `list:*` does.
+        (extract.group.is_some(), meta::LIST),
+        (has(facts::NEWSLETTER), meta::NEWSLETTER),
+        (has(facts::ATTACHMENT), meta::ATTACHMENT),
     ] {
-        if extract.facts & fact != 0 {
+        if is {
             ours.push(' ');
             ours.push_str(word);
         }
