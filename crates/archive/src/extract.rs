@@ -15,7 +15,7 @@ mod walk;
 use mail_parser::Message;
 
 pub(crate) use charset::{header_end, readable};
-pub(crate) use date::{header_date, sane};
+pub(crate) use date::{Dates, FIRST};
 pub(crate) use headers::{
     addresses, decoded_headers, header_text, ids, list_of, one_id, unsubscribe_of,
 };
@@ -57,8 +57,7 @@ pub(crate) struct File {
 /// What the index keeps of a message.
 #[derive(Debug, Default)]
 pub(crate) struct Extract {
-    /// Seconds since 1970, as the message says.
-    pub(crate) date: Option<i64>,
+    pub(crate) dates: Dates,
     pub(crate) from: Option<Address>,
     pub(crate) senders: String,
     pub(crate) recipients: String,
@@ -222,7 +221,7 @@ fn of_headers(message: &Message<'_>) -> Extract {
         None => String::new(),
     };
     Extract {
-        date: header_date(message),
+        dates: Dates::of(message),
         senders: joined(&from, message.sender()),
         to: shown(&recipients),
         recipients: joined(&recipients, None),

@@ -16,6 +16,7 @@ use restante_store::MailboxId;
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Transaction, TransactionBehavior};
 
 use crate::error::search as failed;
+use crate::extract::FIRST;
 use crate::{ArchiveError, limits};
 
 pub(crate) use write::{Arrival, find, forget_marks, insert, remove, remove_mailbox, set_marks};
@@ -244,8 +245,8 @@ pub(crate) fn lock<T>(what: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// Where a date stands among the row ids: that of the first message of that second.
 pub(crate) fn row_of(seconds: i64) -> i64 {
-    // Beyond the year 10000 nothing is a date; before 1970 nothing was sent.
-    seconds.clamp(0, 253_402_300_800) << SLOT_BITS
+    // Beyond the year 10000 nothing is a date; before the first that is believed nothing was sent.
+    seconds.clamp(FIRST, 253_402_300_800) << SLOT_BITS
 }
 
 fn open_known(path: &Path) -> rusqlite::Result<Connection> {

@@ -3,8 +3,8 @@
 use mail_parser::{Message, PartType};
 
 use crate::extract::{
-    Fit, Found, GroupKind, Work, addresses, decoded_headers, header_date, header_end, header_text,
-    ids, is_shown_inline, layout, list_of, one_id, plain, unsubscribe_of, walk,
+    Dates, Fit, Found, GroupKind, Work, addresses, decoded_headers, header_end, header_text, ids,
+    is_shown_inline, layout, list_of, one_id, plain, unsubscribe_of, walk,
 };
 use crate::{Address, Unsubscribe, limits};
 
@@ -193,7 +193,7 @@ fn of_headers(message: &Message<'_>) -> Parsed {
         cc: addresses(message.cc()),
         bcc: addresses(message.bcc()),
         from,
-        date: header_date(message),
+        date: Dates::of(message).believed(jiff::Timestamp::now().as_second()),
         message_id: message.message_id().map(str::to_owned),
         in_reply_to: one_id(message.in_reply_to()),
         references: ids(message.references()),

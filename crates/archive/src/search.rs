@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension, params_from_iter};
 
 use crate::extract::{attached_text, shown_text};
 use crate::follow::known_mailboxes;
-use crate::index::{facts, flags, unsigned};
+use crate::index::{facts, flags, row_of, unsigned};
 use crate::query::{Plan, compile};
 use crate::snippet::Phrase;
 use crate::{
@@ -277,7 +277,7 @@ impl Run {
             conditions.push("text MATCH ?".to_owned());
         }
         conditions.extend(self.plan.conditions.iter().cloned());
-        if from > 0 {
+        if from > row_of(i64::MIN) {
             conditions.push(format!("{row} >= {from}"));
         }
         if end < i64::MAX {

@@ -45,7 +45,8 @@ impl fmt::Display for ThreadId {
 impl FromStr for ThreadId {
     type Err = std::num::ParseIntError;
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        i64::from_str_radix(text, 16).map(Self)
+        // As it is shown: a row before 1970 is below nought.
+        u64::from_str_radix(text, 16).map(|key| Self(key.cast_signed()))
     }
 }
 

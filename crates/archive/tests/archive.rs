@@ -654,6 +654,56 @@ fn newsletters_are_grouped_and_thinned_out() {
     assert_eq!(home.found("list:weekly").len(), 2);
 }
 
+/// A Date that cannot be true made mail of 2002 as new as its import, and one of 1969, which can, too.
+#[test]
+fn old_mail_and_mail_with_a_wrong_date_stand_where_they_belong() {
+    let home = Home::new();
+    let dated = |date: &str, more: &str| {
+        home.receive(&format!(
+            "From: ann@example.org\r\n{more}Date: {date}\r\nSubject: dated\r\n\r\ntext\r\n"
+        ))
+    };
+    let received = "Received: from a by b; Thu, 22 Aug 2002 12:00:00 +0000\r\n";
+    let plain = dated("Wed, 21 Aug 2002 12:00:00 +0000", "");
+    let late = dated("Sun, 22 Aug 3609 12:00:00 +0000", received);
+    let early = dated("Thu, 22 Aug 0102 12:00:01 +0000", received);
+    let old = dated("Thu, 13 Feb 1969 23:32:54 -0330", "");
+    let nothing = dated("Thu, 22 Aug 0102 12:00:00 +0000", "");
+    assert_eq!(home.found("dated"), [nothing, early, late, plain, old]);
+    assert_eq!(home.found(""), [nothing, early, late, plain, old]);
+    assert_eq!(home.found("date:2002-08-22"), [early, late]);
+    for query in [
+        "date:1969-02",
+        "before:1970",
+        "dated date:1969",
+        "is:unread before:1970",
+    ] {
+        assert_eq!(home.found(query), [old], "{query}");
+    }
+    assert_eq!(home.found("after:1970").len(), 4);
+    assert_eq!(home.search("date:1969").entries[0].date, -27_723_426);
+    let months = home.archive.overview(&Scope::all()).unwrap().months;
+    let months: Vec<_> = months.iter().map(|m| (m.month.as_str(), m.count)).collect();
+    assert_eq!(months, [("1969-02", 1), ("2002-08", 3), ("2023-11", 1)]);
+    // Page by page, too.
+    let (mut after, mut ids) = (None, Vec::new());
+    loop {
+        let query = Query::parse("dated").unwrap();
+        let page = Page {
+            after,
+            limit: 1,
+            ..Page::default()
+        };
+        let results = home.archive.search(&Scope::all(), &query, &page).unwrap();
+        ids.extend(results.entries.iter().map(|entry| entry.id));
+        after = results.next.map(|key| key.to_string().parse().unwrap());
+        if after.is_none() {
+            break;
+        }
+    }
+    assert_eq!(ids, [nothing, early, late, plain, old]);
+}
+
 /// `list:*` found only what has a List-Id, `list:x` and `is:newsletter` more.
 #[test]
 fn any_list_is_whatever_one_list_or_newsletter_is() {
@@ -672,7 +722,10 @@ fn any_list_is_whatever_one_list_or_newsletter_is() {
     home.receive(&mail("Ours", 9, "", "no news"));
     let newest_first: Vec<_> = ids.into_iter().rev().collect();
     assert_eq!(home.found("list:*"), newest_first);
-    assert_eq!(home.found("list:* OR list:example OR is:newsletter"), newest_first);
+    assert_eq!(
+        home.found("list:* OR list:example OR is:newsletter"),
+        newest_first
+    );
     assert_eq!(home.found("list:example").len(), 5);
     assert_eq!(home.found("is:newsletter").len(), 3);
 }

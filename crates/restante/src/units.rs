@@ -148,8 +148,16 @@ pub(crate) fn count(number: u64, what: &str) -> String {
 
 /// Milliseconds since 1970 in the machine's time zone: `2026-11-23 12:34`.
 pub(crate) fn show_time(unix_ms: u64) -> String {
-    timestamp(unix_ms)
-        .to_zoned(TimeZone::system())
+    shown(timestamp(unix_ms))
+}
+
+/// The same of a message's date, in seconds, which may be before 1970.
+pub(crate) fn show_date(seconds: i64) -> String {
+    shown(Timestamp::from_second(seconds).unwrap_or(Timestamp::MAX))
+}
+
+fn shown(at: Timestamp) -> String {
+    at.to_zoned(TimeZone::system())
         .strftime("%Y-%m-%d %H:%M")
         .to_string()
 }
@@ -167,6 +175,12 @@ pub(crate) fn ago(then_ms: u64, now_ms: u64) -> String {
 /// Milliseconds since 1970 for scripts: RFC 3339 in UTC.
 pub(crate) fn json_time(unix_ms: u64) -> String {
     timestamp(unix_ms).to_string()
+}
+
+/// The same of a message's date, in seconds, which may be before 1970.
+pub(crate) fn json_date(seconds: i64) -> String {
+    let at = Timestamp::from_second(seconds).unwrap_or(Timestamp::MAX);
+    at.to_string()
 }
 
 fn timestamp(unix_ms: u64) -> Timestamp {

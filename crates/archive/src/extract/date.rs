@@ -4,26 +4,40 @@ use mail_parser::{HeaderValue, Message};
 
 use super::headers::first;
 
-/// The date that a message says, in seconds since 1970: of its Date, else of its youngest Received.
-pub(crate) fn header_date(message: &Message<'_>) -> Option<i64> {
-    let written = first(message, "Date").and_then(parse);
-    written.or_else(|| received(message))
+const DAY: i64 = 86_400;
+
+/// 1969: mail is some years younger, but RFC 5322 §A.5 has a date of that February, and archives hold such.
+pub(crate) const FIRST: i64 = -365 * DAY;
+
+/// From the last day of 1969 to the end of January 1970: what says so had no clock, and counted from nought.
+const NO_CLOCK: std::ops::Range<i64> = -DAY..31 * DAY;
+
+/// The dates that a message says, in seconds since 1970.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Dates {
+    /// Of its Date.
+    written: Option<i64>,
+    /// Of the first Received that has one: that which was added last.
+    received: Option<i64>,
 }
 
-/// The first Received that has a date: the one that was added last.
-fn received(message: &Message<'_>) -> Option<i64> {
-    message
-        .header_values("Received")
-        .filter_map(HeaderValue::as_text)
-        .find_map(|received| parse(received.rsplit_once(';')?.1))
-}
+impl Dates {
+    pub(crate) fn of(message: &Message<'_>) -> Self {
+        let received = message
+            .header_values("Received")
+            .filter_map(HeaderValue::as_text)
+            .find_map(|received| parse(received.rsplit_once(';')?.1));
+        Self {
+            written: first(message, "Date").and_then(parse),
+            received,
+        }
+    }
 
-/// A date that can be one: not before mail was, and not more than a day after the message was here.
-pub(crate) fn sane(date: Option<i64>, stored: i64) -> Option<i64> {
-    /// 1971: before it there was no mail; what says 1970 had no clock.
-    const FIRST: i64 = 31_536_000;
-    const DAY: i64 = 86_400;
-    date.filter(|date| (FIRST..=stored + DAY).contains(date))
+    /// The first that can be one: neither before there was mail, nor more than a day after `now`, when the message was here.
+    pub(crate) fn believed(self, now: i64) -> Option<i64> {
+        let is = |date: &i64| (FIRST..=now + DAY).contains(date) && !NO_CLOCK.contains(date);
+        self.written.filter(is).or(self.received.filter(is))
+    }
 }
 
 /// Reads a date as people and programs write it:
@@ -320,17 +334,24 @@ mod tests {
         let message = b"Received: x; 1 Jul 2002 08:01:00 GMT\nDate: 1 Jul 2002 08:00:00 UT\n\
             From: a@example.org\n\nx";
         let extract = crate::extract::extract(message);
-        assert_eq!(extract.date, Some(1_025_510_400));
+        assert_eq!(extract.dates.written, Some(1_025_510_400));
         assert_eq!(extract.senders.trim(), "a@example.org");
     }
 
+    /// Mail of 2002 with a Date of the year 102 or 3609 was of the day of its import, whatever the hosts on the way had said.
     #[test]
-    fn a_date_after_the_message_came_is_none() {
-        assert_eq!(sane(Some(2_000_000_000), 1_000_000_000), None);
-        assert_eq!(sane(Some(0), 1_000_000_000), None);
-        assert_eq!(
-            sane(Some(1_000_003_600), 1_000_000_000),
-            Some(1_000_003_600)
-        );
+    fn the_first_date_that_can_be_true_is_believed() {
+        const NOW: i64 = 1_000_000_000;
+        let dates = |written, received| Dates { written, received }.believed(NOW);
+        assert_eq!(dates(Some(-27_723_480), None), Some(-27_723_480), "1969");
+        assert_eq!(dates(Some(NOW + 3600), None), Some(NOW + 3600));
+        for wrong in [FIRST - 1, 0, -3600, 86_400, 2 * NOW] {
+            assert_eq!(dates(Some(wrong), Some(900_000_000)), Some(900_000_000));
+            assert_eq!(dates(Some(wrong), Some(wrong)), None, "{wrong}");
+        }
+        let message = b"Received: from a by b; no date\r\nReceived: from c by d\r\n (x; y); Mon, 1 Jul 2002 10:00:00 +0200\r\n\
+            Received: from e by f; Tue, 2 Jul 2002 10:00:00 +0200\r\nDate: Fri, 21 Mar 3609 10:00:00 GMT\r\n\r\nx";
+        let dates = crate::extract::extract(message).dates;
+        assert_eq!(dates.believed(1_700_000_000), Some(1_025_510_400));
     }
 }

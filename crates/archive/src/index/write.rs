@@ -4,7 +4,7 @@ use restante_store::{MailboxId, UniqueId};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::{SLOT_BITS, facts, flags, meta, row_of};
-use crate::extract::{Extract, Group, sane};
+use crate::extract::{Extract, Group};
 use crate::marks::Marks;
 use crate::script::spaced;
 use crate::thread;
@@ -21,12 +21,13 @@ pub(crate) struct Arrival {
 }
 
 impl Arrival {
-    /// The date that counts, in seconds since 1970: the message's own if it can be true, else when it
-    /// came. The same whenever it is asked.
+    /// The date that counts, in seconds since 1970: the message's own if it can be true, else that of its first Received,
+    /// else when it came. The same whenever it is asked.
     pub(crate) fn date(&self) -> i64 {
         let received = i64::try_from(self.received_ms / 1000).unwrap_or(i64::MAX);
         let stored = i64::try_from(self.uid.unix_ms() / 1000).unwrap_or(i64::MAX);
-        sane(self.extract.date, stored.max(received)).unwrap_or(received)
+        let dates = self.extract.dates;
+        dates.believed(stored.max(received)).unwrap_or(received)
     }
 }
 

@@ -27,7 +27,7 @@ pub(crate) fn compile(query: &Query, mailboxes: Option<&[i64]>) -> Plan {
     };
     let mut plan = Plan {
         text: None,
-        rows: (0, i64::MAX),
+        rows: (row_of(i64::MIN), i64::MAX),
         conditions: Vec::new(),
         values: Vec::new(),
     };

@@ -93,17 +93,13 @@ pub(super) fn mailbox_name<'n>(entry: &Entry, names: &'n [MailboxInfo]) -> &'n s
 }
 
 /// Seconds since 1970 as the units know them; what was before counts as then.
-pub(super) fn milliseconds(seconds: i64) -> u64 {
-    u64::try_from(seconds).unwrap_or(0).saturating_mul(1000)
-}
-
 /// A message for scripts.
 pub(super) fn value(entry: &Entry, names: &[MailboxInfo]) -> Value {
     json!({
         "id": entry.id.to_string(),
         "mailbox": mailbox_name(entry, names),
         "thread": entry.thread.to_string(),
-        "date": units::json_time(milliseconds(entry.date)),
+        "date": units::json_date(entry.date),
         "size": entry.size,
         "from": entry.from.shown(),
         "from_address": entry.from.address,
@@ -135,7 +131,7 @@ fn line(entry: &Entry, names: &[MailboxInfo], named: bool, style: Style) -> Stri
     let mut line = format!(
         "{}  {}  {marks}  ",
         style.dim(&entry.id.to_string()),
-        units::show_time(milliseconds(entry.date)),
+        units::show_date(entry.date),
     );
     if named {
         line += &format!("{:<12.12}  ", printable(mailbox_name(entry, names)));

@@ -11,7 +11,6 @@ use restante_store::{MailStore, UniqueId};
 use serde_json::json;
 
 use super::archive::{Opened, gone, parse_id};
-use super::search::milliseconds;
 use super::{make_private_folder, open_existing_store, wait};
 use crate::cli::Show;
 use crate::config::Config;
@@ -87,7 +86,7 @@ fn value(id: UniqueId, parsed: &Parsed, text: &str) -> serde_json::Value {
         "from": all(&parsed.from),
         "to": all(&parsed.to),
         "cc": all(&parsed.cc),
-        "date": parsed.date.map(|date| units::json_time(milliseconds(date))),
+        "date": parsed.date.map(units::json_date),
         "message_id": parsed.message_id,
         "list_id": parsed.list_id,
         "text": text,
@@ -110,7 +109,7 @@ fn for_people(parsed: &Parsed, text: &str) -> String {
         }
     }
     if let Some(date) = parsed.date {
-        all += &format!("Date: {}\n", units::show_time(milliseconds(date)));
+        all += &format!("Date: {}\n", units::show_date(date));
     }
     all += &format!("Subject: {}\n", parsed.subject);
     for part in parsed.attachments() {
