@@ -35,6 +35,15 @@ fn a_wrong_query_says_where_and_what_would_be_right() {
         ("is:read*", 3, 5, "whole value"),
         ("larger:1M*", 7, 3, "whole value"),
         ("date:2024*", 5, 5, "whole value"),
+        ("raz*r", 3, 1, "end of a word"),
+        ("a *azor", 2, 1, "end of a word"),
+        ("a r*z*", 3, 1, "end of a word"),
+        ("raz**", 3, 1, "end of a word"),
+        ("ü \"big raz*\"", 10, 1, "not in quotes"),
+        ("subject:raz*r", 11, 1, "end of a word"),
+        ("filename:*.pdf", 9, 1, "end of a word"),
+        ("date:2002-09..2002-08", 5, 16, "earlier date first"),
+        ("date:today..yesterday", 5, 16, "earlier date first"),
     ] {
         let (found_at, found_length, what) = wrong(query);
         assert_eq!((found_at, found_length), (at, length), "{query}: {what}");
@@ -60,7 +69,16 @@ fn operators_bind_as_the_grammar_says() {
         Query::parse("a or b").unwrap(),
         Query::parse("a OR b").unwrap()
     );
-    for begins in ["label:*", "list:*", "from:an*", "filename:inv*", "inv*"] {
+    for begins in [
+        "label:*",
+        "list:*",
+        "from:an*",
+        "filename:inv*",
+        "inv*",
+        "\"5 * 3\"",
+        "label:\"a*b\"",
+        "date:2024..2024",
+    ] {
         assert!(Query::parse(begins).is_ok(), "{begins}");
     }
     assert!(Query::parse(" ").unwrap().is_everything());

@@ -229,7 +229,7 @@ fn senders(overview: &Overview) -> Vec<Line> {
                     .address
                     .as_deref()
                     .unwrap_or(sender.from.shown())
-                    .replace('"', "")
+                    .replace(['"', '*'], " ")
             )),
             count: show::count(sender.count),
             size: show::size(sender.octets),

@@ -3,7 +3,7 @@
 use jiff::civil::{Date, date};
 use jiff::{ToSpan, Zoned};
 
-use super::lexer::Piece;
+use super::lexer::{Piece, Token};
 use super::{Column, Is, Node};
 use crate::QueryError;
 use crate::index::meta;
@@ -93,6 +93,11 @@ pub(super) fn value(
                 Some((from, to)) => (dates(from, now, at)?.0, dates(to, now, at)?.1),
                 None => dates(text, now, at)?,
             };
+            if to <= from {
+                return Err(at.wrong(
+                    "this range ends before it begins: put the earlier date first, such as 2024-01..2024-03",
+                ));
+            }
             Ok(Node::Date(from, to))
         }
         "id" => text
@@ -113,6 +118,7 @@ pub(super) fn text_node(
     prefix: bool,
     at: &Piece,
 ) -> Result<Node, QueryError> {
+    star_inside(text, at)?;
     let text = text.replace([meta::PRIVATE, '\0'], " ");
     if !text.chars().any(char::is_alphanumeric) {
         let what = if prefix {
@@ -126,6 +132,27 @@ pub(super) fn text_node(
         column,
         text,
         prefix,
+    })
+}
+
+/// A star within or before a word would be passed over, and find less than is meant. One that stands free in a phrase is text.
+fn star_inside(text: &str, at: &Piece) -> Result<(), QueryError> {
+    let characters: Vec<char> = text.chars().collect();
+    let quoted = matches!(at.token, Token::Phrase(_));
+    let is_word = |at: Option<usize>| {
+        let next = at.and_then(|at| characters.get(at));
+        next.is_some_and(|c| c.is_alphanumeric())
+    };
+    let wrong = (0..characters.len()).find(|star| {
+        let touches = is_word(star.checked_sub(1)) || is_word(Some(star + 1));
+        characters[*star] == '*' && (touches || !quoted)
+    });
+    wrong.map_or(Ok(()), |star| {
+        Err(QueryError {
+            at: at.at + usize::from(quoted) + star,
+            length: 1,
+            what: "a * goes at the end of a word, such as inv*, and not in quotes: move it there, or leave it away".to_owned(),
+        })
     })
 }
 

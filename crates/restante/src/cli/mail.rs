@@ -18,7 +18,7 @@ pub(super) const QUERIES: &str = "\
 Queries:
   invoice 2024               both words, in whatever case, with or without accents
   \"to be paid\"               these words in this order
-  inv*                       words that begin so
+  inv*                       words that begin so; a * goes at the end of a word only
   a OR b, NOT c, -c, ( )     AND stands between what has no operator
   from:ann to:bob@example.org subject:invoice filename:pdf
   list:rust-users list:*     a mailing list or newsletter, any
