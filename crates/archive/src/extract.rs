@@ -150,14 +150,19 @@ impl Files {
                 media_type,
                 content,
                 inline,
+                message,
                 ..
             } = found;
             files.is_attached |= !is_shown_inline(inline, &media_type, name.as_deref());
-            if files.text.len() < limits::TEXT_OCTETS
-                && let Some(text) = text::of_file(&media_type, name.as_deref(), content, room)
-            {
-                files.text.push('\n');
-                files.text.push_str(&text);
+            if files.text.len() < limits::TEXT_OCTETS {
+                let text = match message {
+                    Some(message) => Some(text::of_message(message)),
+                    None => text::of_file(&media_type, name.as_deref(), content, room),
+                };
+                if let Some(text) = text {
+                    files.text.push('\n');
+                    files.text.push_str(&text);
+                }
             }
             files.all.push(File {
                 part,

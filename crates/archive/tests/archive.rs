@@ -704,6 +704,48 @@ fn old_mail_and_mail_with_a_wrong_date_stand_where_they_belong() {
     assert_eq!(ids, [nothing, early, late, plain, old]);
 }
 
+/// Of mail attached to mail nothing but the name was searched: neither its subject, where it has a name, nor its text.
+#[test]
+fn mail_attached_to_mail_is_searched_by_its_subject_and_text() {
+    let home = Home::new();
+    let inner = |encoding: &str, body: &str| {
+        format!(
+            "--b\r\nContent-Type: message/rfc822\r\n{encoding}\
+             Content-Disposition: attachment; filename=forwarded.eml\r\n\r\n{body}\r\n"
+        )
+    };
+    let deeper = "From: c@example.org\r\nSubject: tertium\r\nContent-Type: text/html\r\n\r\n<p>quartum quintum</p>";
+    let nested = format!(
+        "From: b@example.org\r\nSubject: primum\r\nContent-Type: multipart/mixed; boundary=c\r\n\r\n\
+         --c\r\n\r\nsecundum here\r\n--c\r\nContent-Type: message/rfc822\r\n\r\n{deeper}\r\n--c--"
+    );
+    // "Subject: sextum", a blank line, "septimum".
+    let encoded = "U3ViamVjdDogc2V4dHVtDQoNCnNlcHRpbXVt";
+    let body = format!(
+        "--b\r\n\r\nsee below\r\n{}{}--b--",
+        inner("", &nested),
+        inner("Content-Transfer-Encoding: base64\r\n", encoded)
+    );
+    let id = home.receive(&mail(
+        "Fwd",
+        1,
+        "Content-Type: multipart/mixed; boundary=b\r\n",
+        &body,
+    ));
+    for word in [
+        "primum", "secundum", "tertium", "quartum", "sextum", "septimum",
+    ] {
+        let results = home.search(word);
+        let ids: Vec<_> = results.entries.iter().map(|entry| entry.id).collect();
+        assert_eq!(ids, [id], "{word}");
+        let snippet = results.entries[0].snippet.as_ref().unwrap();
+        assert!(snippet.text.contains(word), "{word}: {snippet:?}");
+    }
+    assert_eq!(home.found("\"quartum quintum\""), [id], "without its tags");
+    assert_eq!(home.found("subject:primum"), []);
+    assert_eq!(home.search("see").entries[0].preview, "see below");
+}
+
 /// `list:*` found only what has a List-Id, `list:x` and `is:newsletter` more.
 #[test]
 fn any_list_is_whatever_one_list_or_newsletter_is() {

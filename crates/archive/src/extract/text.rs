@@ -6,6 +6,7 @@ mod office;
 use mail_parser::decoders::html::html_to_text;
 use mail_parser::{Message, PartType};
 
+use super::headers::header_text;
 use crate::{index::meta, limits};
 
 pub(crate) use layout::layout;
@@ -58,6 +59,12 @@ fn append(all: &mut String, body: &PartType<'_>) {
         }
         _ => {}
     }
+}
+
+/// Subject and text of a message within the message. Its files are attachments of their own.
+pub(crate) fn of_message(message: &Message<'_>) -> String {
+    let subject = header_text(message.subject().unwrap_or_default());
+    format!("{subject}\n{}", plain(message))
 }
 
 /// The text of an attachment, where it is text or something that holds it. `room`: octets that may be

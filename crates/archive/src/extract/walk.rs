@@ -17,6 +17,8 @@ pub(crate) struct Found<'a> {
     pub(crate) inline: Option<&'a str>,
     /// The part whose message holds it.
     pub(crate) within: Option<u32>,
+    /// Taken apart, where it is a message.
+    pub(crate) message: Option<&'a Message<'a>>,
 }
 
 /// Whether a part only belongs to the HTML: an image that it shows.
@@ -80,6 +82,7 @@ impl Walk<'_> {
             content,
             inline: None,
             within: self.open.last().copied(),
+            message: Some(message),
         });
         if self.may_open() {
             self.open.push(number);
@@ -125,6 +128,7 @@ impl Walk<'_> {
             content,
             inline: part.content_id(),
             within: self.open.last().copied(),
+            message: None,
         });
         if wrapped {
             self.unwrap(content);
@@ -148,6 +152,7 @@ impl Walk<'_> {
                 content: file.content,
                 inline: None,
                 within: self.open.last().copied(),
+                message: None,
             });
         }
     }
