@@ -22,7 +22,7 @@ use crate::{ArchiveError, limits};
 pub(crate) use write::{Arrival, find, forget_marks, insert, remove, remove_mailbox, set_marks};
 
 /// What this program writes. A file of another format that is older is made anew, a newer one refused.
-const FORMAT: i64 = 3;
+const FORMAT: i64 = 4;
 
 const SCHEMA: &str = include_str!("index/schema.sql");
 
