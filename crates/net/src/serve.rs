@@ -200,6 +200,12 @@ async fn finish(mut sessions: JoinSet<()>, time: Duration, mut drain: Drain) {
             () = drain.forced() => break,
         }
     }
+    while let Some(ended) = sessions.try_join_next() {
+        report(ended);
+    }
+    if sessions.is_empty() {
+        return;
+    }
     tracing::warn!(
         sessions = sessions.len(),
         "sessions did not end in time; dropping them"

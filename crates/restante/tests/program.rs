@@ -485,3 +485,36 @@ fn records_need_a_name_that_clients_use() {
     assert_eq!(output.status.code(), Some(78), "{output:?}");
     assert!(String::from_utf8_lossy(&output.stderr).contains("[setup]"));
 }
+
+/// The address is for a click or a copy: nothing else stands on its line.
+#[test]
+#[cfg(unix)]
+fn the_readers_address_has_a_line_of_its_own() {
+    let home = Home::new();
+    let file = home.path().join("a.eml");
+    fs::write(&file, "To: a\n\n").unwrap();
+    home.good(&["import", file.to_str().unwrap()]);
+    let mut child = home
+        .command(&["read", "--no-open"])
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let told = lines.next().unwrap().unwrap();
+    assert_eq!(told, "Your mail is here until Ctrl-C:");
+    let address = lines.next().unwrap().unwrap();
+    let (_, token) = address.split_once("/enter?token=").unwrap();
+    assert!(
+        token.bytes().all(|octet| octet.is_ascii_alphanumeric()),
+        "{address}"
+    );
+    let id = child.id().to_string();
+    let ended = std::process::Command::new("kill")
+        .args(["-INT", &id])
+        .status();
+    assert!(ended.unwrap().success());
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    assert!(output.stderr.is_empty(), "{output:?}");
+}

@@ -59,10 +59,8 @@ async fn read(
         None => place,
     };
     let value = serde_json::json!({ "address": address });
-    out.line(
-        &value,
-        &format!("Your mail is at {address}\nCtrl-C ends this."),
-    )?;
+    out.people("Your mail is here until Ctrl-C:")?;
+    out.line(&value, &address)?;
     // Kept until the end: browsers take their time.
     let _door = if no_open {
         None
