@@ -5,8 +5,8 @@
 //! an import of both gives the same mail with the same marks.
 //!
 //! What is there stays: an export goes into a new place, or into one that an export made, where it adds
-//! what is not there yet. So one that was interrupted is simply run again; only a zip, whose list of
-//! files is its end, starts anew. Messages are durable batch by batch, each before the line that names
+//! what is not there yet. So one that was interrupted is simply run again; a zip, whose list of files
+//! is its end, is then written anew and takes the old one's place when it is whole. Messages are durable batch by batch, each before the line that names
 //! it in the file of marks.
 
 mod eml;

@@ -151,6 +151,7 @@ fn labels_and_marks_come_in_and_go_out_with_the_mail() {
         "subject:pears OR label:lists",
     ]);
     assert_eq!(marks_of(Path::new(&some)).len(), 2);
+    fs::write(path("their.zip"), "precious").unwrap();
     for (words, code, says) in [
         (
             &["export", &path("x"), "--format", "eml", "--query", "from:("][..],
@@ -158,7 +159,8 @@ fn labels_and_marks_come_in_and_go_out_with_the_mail() {
             "(",
         ),
         (&["export", &path("x")], 64, "--format"),
-        (&["export", &path("a.zip")], 73, "there already"),
+        (&["export", &path("a.zip")], 0, ""),
+        (&["export", &path("their.zip")], 73, "no export of ours"),
     ] {
         let output = home.run(words);
         let told = String::from_utf8_lossy(&output.stderr);
