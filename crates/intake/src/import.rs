@@ -113,7 +113,7 @@ pub struct Summary {
 pub enum SourceError {
     /// It could not be read, or not to its end.
     Io(io::Error),
-    /// It begins neither with a From_ line nor with a header that has a usual field, and is not named
+    /// It begins neither with a From_ line nor with a header that has a usual field, or any if it is named
     /// `.eml`.
     NoMail,
     /// It is a message without an octet.

@@ -126,7 +126,7 @@ fn a_folder_is_gone_through_in_order() {
     let house = House::new();
     house.put("mail/2.eml", "S: 2\n\n");
     house.put("mail/10", "To: 10\n\n");
-    house.put("mail/b/x.eml", "no header");
+    house.put("mail/b/x.eml", "X-Odd: 1");
     house.put(
         "mail/b/box",
         format!("From a {DATE}\nS: box 1\n\nFrom b {DATE}\nS: box 2\n"),
@@ -149,7 +149,7 @@ fn a_folder_is_gone_through_in_order() {
             "To: 10\n\n",
             "S: box 1\n",
             "S: box 2\n",
-            "no header",
+            "X-Odd: 1",
             "S: c2\n",
             &format!("From in a Maildir {DATE}\nS: c1\n"),
             "S: sent\n",

@@ -64,8 +64,15 @@ fn is_header(text: &[u8]) -> bool {
     })
 }
 
-/// Tells what a file is from its first 64 KiB, or all of it, and from its name: `.eml` says that it
-/// is a message where the octets say nothing, `.emlx` that a number on the first line is a length.
+/// Whether there is any field before the first empty line, whatever stands around it.
+fn has_field(text: &[u8]) -> bool {
+    let lines = text.trim_ascii_start().split(|octet| *octet == b'\n');
+    let mut header = lines.take_while(|line| !matches!(*line, b"" | b"\r"));
+    header.any(mbox::is_field)
+}
+
+/// Tells what a file is from its first 64 KiB, or all of it, and from its name: `.eml` says that any
+/// header is a message's, `.emlx` that a number on the first line is a length.
 pub(super) fn kind(head: &[u8], path: &Path) -> Kind {
     let is_named = |wanted| {
         let extension = path.extension();
@@ -83,7 +90,7 @@ pub(super) fn kind(head: &[u8], path: &Path) -> Kind {
     let text = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head);
     if mbox::is_mbox(head) {
         Kind::Mbox
-    } else if is_eml || is_header(text) {
+    } else if is_eml && (text.is_empty() || has_field(text)) || is_header(text) {
         Kind::Message
     } else if head.is_empty() {
         Kind::Mbox
@@ -102,7 +109,9 @@ mod tests {
         for (head, name, expected) in [
             ("Subject: a\n\nb", "1", Kind::Message),
             ("\u{feff}Subject: a\n\nb", "1", Kind::Message),
-            ("no header", "a.EML", Kind::Message),
+            ("no header", "a.EML", Kind::Other),
+            ("no header\n\nTo: a\n", "a.eml", Kind::Other),
+            ("\nsome line\nX-Odd: 1\n\nb", "a.EML", Kind::Message),
             ("", "a.eml", Kind::Message),
             ("", "Inbox", Kind::Mbox),
             (from, "a.eml", Kind::Mbox),
