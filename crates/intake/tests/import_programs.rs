@@ -309,6 +309,65 @@ fn a_maildir_with_flags_keywords_and_folders() {
     );
 }
 
+/// In a folder and in a zip of it: the names below the root are labels, the root's own is none.
+#[test]
+fn folders_of_messages_are_labels() {
+    let files: [(&str, &[u8]); 7] = [
+        ("top.eml", b"To: top\n\n"),
+        ("Spam/1.eml", b"To: spam\n\n"),
+        ("Kunden/M\u{fc}ller/2.eml", b"To: kunde\n\n"),
+        (
+            "Kunden/box",
+            b"From a Fri Jul  8 12:08:34 2011\nTo: box\n\n",
+        ),
+        ("Trash/3.eml", b"To: trash\n\n"),
+        ("Archive/2019/4.eml", b"To: old\n\n"),
+        ("INBOX/5", b"To: inbox\n\n"),
+    ];
+    let expected = [
+        "To: box\\n|",
+        "To: inbox\\n\\n|",
+        "To: kunde\\n\\n| Kunden/M\u{fc}ller",
+        "To: old\\n\\n|a",
+        "To: spam\\n\\n| junk",
+        "To: top\\n\\n|",
+        "To: trash\\n\\n| trash",
+    ];
+    let mut house = House::new();
+    for (name, bytes) in files {
+        house.put(&format!("mail/{name}"), bytes);
+    }
+    house.import(house.path("mail"));
+    assert_eq!(house.shown(), expected);
+    let mut house = House::new();
+    let zip = house.zip("x.zip", &files);
+    house.import(zip);
+    assert_eq!(house.shown(), expected);
+    // What is there already gets the labels.
+    let mut house = House::new();
+    let flat: Vec<_> = files
+        .map(|(name, bytes)| (name.rsplit('/').next().unwrap(), bytes))
+        .into();
+    let zip = house.zip("flat.zip", &flat);
+    house.import(zip);
+    let inside = files.map(|(name, bytes)| (format!("mail/{name}"), bytes));
+    let inside: Vec<_> = inside
+        .iter()
+        .map(|(name, bytes)| (name.as_str(), *bytes))
+        .collect();
+    let zip = house.zip("y.zip", &inside);
+    let summary = house.import(zip);
+    assert_eq!((summary.imported, summary.already_there), (0, 7));
+    assert_eq!(house.shown(), expected);
+    // Nothing but a folder of spam, and nothing but a folder called as the zip is.
+    let mut house = House::new();
+    let zip = house.zip("spam.zip", &[("Spam/1.eml", b"To: spam\n\n")]);
+    house.import(zip);
+    let zip = house.zip("mine.zip", &[("mine/1.eml", b"To: mine\n\n")]);
+    house.import(zip);
+    assert_eq!(house.shown(), ["To: mine\\n\\n|", "To: spam\\n\\n| junk"]);
+}
+
 #[test]
 fn a_zip_of_messages_and_what_is_wrong_with_some() {
     let mut house = House::new();

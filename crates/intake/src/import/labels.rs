@@ -173,6 +173,13 @@ pub(super) fn folder(path: &[String], marks: &mut Marks) {
     add(marks, usual);
 }
 
+/// Whether a folder of this name is one that mail programs have.
+pub(super) fn is_usual(name: &str) -> bool {
+    let mut marks = Marks::default();
+    folder(&[name.to_owned()], &mut marks);
+    !marks.labels.contains(name)
+}
+
 /// The path that the name of a Maildir++ folder means: `.Lists.rust`; modified UTF-7 (RFC 3501
 /// §5.1.3) where it is that.
 pub(super) fn maildir_path(name: &str) -> Vec<String> {

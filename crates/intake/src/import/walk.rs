@@ -23,6 +23,8 @@ pub(super) struct Walk<'a> {
     root: PathBuf,
     /// Which folder of a mail program this is.
     trail: Vec<String>,
+    /// The other folders below what was named: where people keep single messages.
+    plain: Vec<String>,
     depth: usize,
     /// What our own export says of the messages here.
     pub(super) book: Option<Book>,
@@ -42,6 +44,7 @@ impl<'a> Walk<'a> {
             dialect,
             root: PathBuf::new(),
             trail: Vec::new(),
+            plain: Vec::new(),
             depth: 0,
             book: None,
         }
@@ -71,6 +74,16 @@ impl<'a> Walk<'a> {
     fn folder_marks(&self) -> Marks {
         let mut marks = Marks::default();
         labels::folder(&self.trail, &mut marks);
+        marks
+    }
+
+    /// What being in this folder says of a single message. Where a mail program's folder is known, what stands around
+    /// it is none of the mail's; an export of ours knows better itself.
+    fn message_marks(&self) -> Marks {
+        let mut marks = self.folder_marks();
+        if self.trail.is_empty() && self.book.is_none() {
+            labels::folder(&self.plain, &mut marks);
+        }
         marks
     }
 
@@ -117,7 +130,9 @@ impl<'a> Walk<'a> {
                     self.sink.set_aside(&path, SourceError::LinkedAway);
                 }
                 Ok(data) if data.is_dir() => {
-                    self.inside(shape.folder_label(&name), |walk| walk.folder(&path))?;
+                    self.below(std::slice::from_ref(&name), shape, |walk| {
+                        walk.folder(&path)
+                    })?;
                 }
                 Ok(data) if data.is_file() => {
                     self.inside(shape.file_label(&name), |walk| walk.file(&path))?;
@@ -129,7 +144,27 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    /// Goes into a folder of a mail program, if `name` is one.
+    /// Goes into folders, one in the other.
+    pub(super) fn below(
+        &mut self,
+        names: &[String],
+        shape: Shape,
+        go: impl FnOnce(&mut Self) -> Result<(), Halt>,
+    ) -> Result<(), Halt> {
+        let before = (self.trail.len(), self.plain.len());
+        for name in names {
+            match shape.folder_label(name) {
+                Some(label) => self.trail.push(label.to_owned()),
+                None => self.plain.push(name.to_owned()),
+            }
+        }
+        let outcome = go(self);
+        self.trail.truncate(before.0);
+        self.plain.truncate(before.1);
+        outcome
+    }
+
+    /// Goes into a file that is a folder of a mail program's, if `name` is one.
     fn inside(
         &mut self,
         name: Option<&str>,
@@ -285,7 +320,7 @@ impl<'a> Walk<'a> {
             Kind::Other => Err(Stop::Source(SourceError::NoMail)),
             Kind::Zip => Err(Stop::Source(SourceError::NestedZip)),
             Kind::Message => {
-                let marks = self.folder_marks();
+                let marks = self.message_marks();
                 self.message(&mut whole, source, marks)
             }
             Kind::Emlx => self.emlx(&mut whole, source),
@@ -446,7 +481,7 @@ fn flags(entry: &maildir::Entry, keywords: &[String], marks: &mut Marks) {
 
 /// Whose folder this is, as far as its names tell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Shape {
+pub(super) enum Shape {
     /// Anybody's.
     Plain,
     /// A profile of Thunderbird's: its mail is in two folders of it.

@@ -13,8 +13,8 @@ use zip::result::ZipError;
 
 use super::limits::{ZIP_DIRECTORY_OCTETS, ZIP_GROWTH, ZIP_SPARE_OCTETS};
 use super::sink::{Halt, Stop};
-use super::walk::{Source, Walk};
-use super::{SourceError, unix_ms};
+use super::walk::{Shape, Source, Walk};
+use super::{SourceError, labels, unix_ms};
 
 impl Walk<'_> {
     /// Takes the files in a zip, in its own order.
@@ -30,9 +30,10 @@ impl Walk<'_> {
         let outer = self.book.take();
         self.book = self.zipped_book(&mut zip, source);
         let mut left = grown(source.octets);
+        let root = root(&zip, source.path);
         let mut outcome = Ok(());
         for at in 0..zip.len() {
-            outcome = self.zipped(&mut zip, at, source, &mut left);
+            outcome = self.zipped(&mut zip, at, (source, root.as_deref()), &mut left);
             if outcome.is_err() {
                 break;
             }
@@ -41,12 +42,13 @@ impl Walk<'_> {
         outcome.map_err(Stop::Halt)
     }
 
-    /// Takes one file; `left` is what all that are still to come may grow to.
+    /// Takes one file; `left` is what all that are still to come may grow to. The zip comes with the name of its
+    /// outermost folder.
     fn zipped(
         &mut self,
         zip: &mut ZipArchive<Whole>,
         at: usize,
-        source: &Source<'_>,
+        (source, root): (&Source<'_>, Option<&str>),
         left: &mut u64,
     ) -> Result<(), Halt> {
         let mut entry = match zip.by_index(at) {
@@ -61,13 +63,12 @@ impl Walk<'_> {
         let path = source
             .path
             .join(Path::new(&name).strip_prefix("/").unwrap_or(name.as_ref()));
-        let last = name.rsplit('/').next().unwrap_or_default();
-        let is_mail = !last.starts_with('.')
-            && !last.ends_with(marks::FILE_NAME)
-            && last != "archive_browser.html"
-            && !name.starts_with("__MACOSX/");
-        if !entry.is_file() || !is_mail {
+        if !entry.is_file() || !is_mail(&name) {
             return Ok(());
+        }
+        let mut folders = folders(&name);
+        if root.is_some() && folders.first().map(String::as_str) == root {
+            folders.remove(0);
         }
         let allowed = grown(entry.compressed_size()).min(*left);
         let inside = Source {
@@ -82,13 +83,15 @@ impl Walk<'_> {
             read: &mut entry,
             left: allowed,
         };
-        let mut outcome = self.any(&mut bounded, &inside, None);
-        let over = bounded.left == 0;
-        *left -= allowed - bounded.left;
-        if over && matches!(outcome, Err(Stop::Source(SourceError::Io(_)))) {
-            outcome = Err(Stop::Source(SourceError::ZipBomb));
-        }
-        self.note(&path, outcome)
+        self.below(&folders, Shape::Plain, |walk| {
+            let mut outcome = walk.any(&mut bounded, &inside, None);
+            let over = bounded.left == 0;
+            *left -= allowed - bounded.left;
+            if over && matches!(outcome, Err(Stop::Source(SourceError::Io(_)))) {
+                outcome = Err(Stop::Source(SourceError::ZipBomb));
+            }
+            walk.note(&path, outcome)
+        })
     }
 
     /// The file of marks of a zip that we exported.
@@ -108,6 +111,49 @@ impl Walk<'_> {
             }
         }
     }
+}
+
+/// Whether a file of this name in a zip may be mail.
+fn is_mail(name: &str) -> bool {
+    let last = name.rsplit('/').next().unwrap_or_default();
+    !last.starts_with('.')
+        && !last.ends_with(marks::FILE_NAME)
+        && last != "archive_browser.html"
+        && !name.starts_with("__MACOSX/")
+}
+
+/// The folders in a file's name, the outermost first; none of a name that leads out of the zip. What is within a
+/// Maildir++ folder is in that alone.
+fn folders(name: &str) -> Vec<String> {
+    let folder = name.rsplit_once('/').map_or("", |(folder, _)| folder);
+    let parts = folder.split('/');
+    let mut parts: Vec<_> = parts.filter(|part| !matches!(*part, "" | ".")).collect();
+    if parts.contains(&"..") {
+        return Vec::new();
+    }
+    if let Some(&("cur" | "new")) = parts.last() {
+        parts.pop();
+        if let Some(folder) = parts.last().filter(|part| part.starts_with('.')) {
+            return labels::maildir_path(folder);
+        }
+    }
+    parts.into_iter().map(str::to_owned).collect()
+}
+
+/// The folder that was packed, when all that is in the zip is in one: it is called as the zip is, or holds folders
+/// itself. Where it is a usual folder of mail, such as `Spam`, its name says something.
+fn root(zip: &ZipArchive<Whole>, path: &Path) -> Option<String> {
+    let names: Vec<_> = zip
+        .file_names_raw()
+        .map(String::from_utf8_lossy)
+        .filter(|name| !name.ends_with('/') && is_mail(name))
+        .collect();
+    let all: Vec<_> = names.iter().map(|name| folders(name)).collect();
+    let first = all.first()?.first()?;
+    let is_packed = path.file_stem().is_some_and(|stem| stem == first.as_str())
+        || all.iter().any(|folders| folders.len() > 1);
+    let is_shared = all.iter().all(|folders| folders.first() == Some(first));
+    (is_shared && is_packed && !labels::is_usual(first)).then(|| first.clone())
 }
 
 fn grown(octets: u64) -> u64 {
