@@ -168,8 +168,22 @@ fn marks_labels_and_rules() {
     assert_eq!(json(&home, &["rule", "apply", "1", "--dry-run"]).len(), 2);
     assert_eq!(json(&home, &["rule", "apply", "1"])[0]["messages"], 2);
     assert_eq!(json(&home, &["search", "label:friends"]).len(), 2);
+    assert_eq!(json(&home, &["rule", "apply", "bob"])[0]["messages"], 2);
     run(&home, &["rule", "remove", "1"], 0);
     run(&home, &["rule", "remove", "1"], 67);
+    run(&home, &["rule", "remove", "bob"], 67);
+    // Two of one name: which one is asked for must be said.
+    let add = ["rule", "add", "bob", "from:bob", "--star"];
+    let twins = [(); 2].map(|()| json(&home, &add)[0]["rule"].to_string());
+    let refused = home.command(&["rule", "remove", "bob"]).output().unwrap();
+    assert_eq!(refused.status.code(), Some(64));
+    let refused = String::from_utf8(refused.stderr).unwrap();
+    assert!(
+        twins.iter().all(|id| refused.contains(id.as_str())),
+        "{refused}"
+    );
+    run(&home, &["rule", "remove", &twins[0]], 0);
+    run(&home, &["rule", "remove", "bob"], 0);
 
     run(&home, &["mark", news, "--trash"], 0);
     assert_eq!(json(&home, &["search", "list:*"]).len(), 0);

@@ -124,16 +124,18 @@ pub(crate) enum Rule {
     List,
     /// Apply a rule to what is there
     Apply {
-        /// The number that `rule list` shows
-        id: i64,
+        /// Its name, or the number that `rule list` shows
+        #[arg(value_name = "NAME|ID")]
+        rule: String,
         /// Only list what it would act on
         #[arg(long)]
         dry_run: bool,
     },
     /// Remove a rule; what it has done stays
     Remove {
-        /// The number that `rule list` shows
-        id: i64,
+        /// Its name, or the number that `rule list` shows
+        #[arg(value_name = "NAME|ID")]
+        rule: String,
     },
 }
 

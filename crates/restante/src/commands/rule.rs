@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use restante_archive::{Action, Page, Query, Scope};
+use restante_archive::{Action, ArchiveError, Page, Query, RuleId, Scope};
 use serde_json::json;
 
 use super::archive::Opened;
@@ -36,22 +36,24 @@ pub(crate) fn run(rule: &Rule, config: &Config, out: &Output) -> Result<ExitCode
                 )?;
             }
         }
-        Rule::Apply { id, dry_run: true } => {
+        Rule::Apply { rule, dry_run } => {
+            let id = find(rule, &opened)?;
             opened.catch_up(out)?;
-            preview(*id, &opened, out)?;
-        }
-        Rule::Apply { id, .. } => {
-            opened.catch_up(out)?;
-            let messages = opened.archive.apply_rule(&all, *id);
-            let messages = messages.map_err(|error| no_rule(error, *id))?;
+            if *dry_run {
+                preview(id, &opened, out)?;
+                return Ok(ExitCode::SUCCESS);
+            }
+            let messages = opened.archive.apply_rule(&all, id);
+            let messages = messages.map_err(|error| no_rule(error, rule))?;
             out.line(
                 &json!({"rule": id, "messages": messages}),
                 &format!("Applied to {}.", units::count(messages, "message")),
             )?;
         }
-        Rule::Remove { id } => {
-            let removed = opened.archive.remove_rule(&all, *id);
-            removed.map_err(|error| no_rule(error, *id))?;
+        Rule::Remove { rule } => {
+            let id = find(rule, &opened)?;
+            let removed = opened.archive.remove_rule(&all, id);
+            removed.map_err(|error| no_rule(error, rule))?;
             out.line(&json!({"rule": id, "removed": true}), "The rule is gone.")?;
         }
     }
@@ -77,7 +79,7 @@ fn add(rule: &RuleAdd, opened: &Opened, out: &Output) -> Result<(), Failure> {
         count: true,
         ..Page::default()
     };
-    let query = Query::parse(&rule.query).map_err(restante_archive::ArchiveError::from)?;
+    let query = Query::parse(&rule.query).map_err(ArchiveError::from)?;
     let found = opened
         .archive
         .search(&Scope::of([mailbox.id]), &query, &page)?;
@@ -99,7 +101,7 @@ fn preview(id: i64, opened: &Opened, out: &Output) -> Result<(), Failure> {
     };
     loop {
         let results = opened.archive.preview_rule(&Scope::all(), id, &page);
-        let results = results.map_err(|error| no_rule(error, id))?;
+        let results = results.map_err(|error| no_rule(error, &id.to_string()))?;
         for entry in &results.entries {
             let line = format!(
                 "{}  {:<24.24}  {}",
@@ -116,10 +118,36 @@ fn preview(id: i64, opened: &Opened, out: &Output) -> Result<(), Failure> {
     }
 }
 
-fn no_rule(error: restante_archive::ArchiveError, id: i64) -> Failure {
+/// The rule of this number, else of this name, which several may have.
+fn find(asked: &str, opened: &Opened) -> Result<RuleId, Failure> {
+    let rules = opened.archive.rules(&Scope::all())?;
+    if let Some(rule) = rules.iter().find(|rule| rule.id.to_string() == asked) {
+        return Ok(rule.id);
+    }
+    let named: Vec<_> = rules
+        .iter()
+        .filter(|rule| rule.name == asked)
+        .map(|rule| rule.id)
+        .collect();
+    match named[..] {
+        [] => Err(no_rule(ArchiveError::NotFound, asked)),
+        [id] => Ok(id),
+        _ => {
+            let ids: Vec<_> = named.iter().map(RuleId::to_string).collect();
+            Err(Failure::Usage(format!(
+                "several rules are called {}: say which by its number, {}",
+                printable(asked),
+                ids.join(" or ")
+            )))
+        }
+    }
+}
+
+fn no_rule(error: ArchiveError, asked: &str) -> Failure {
     match error {
-        restante_archive::ArchiveError::NotFound => Failure::NotThere(format!(
-            "there is no rule {id}; `restante rule list` shows them"
+        ArchiveError::NotFound => Failure::NotThere(format!(
+            "there is no rule {}; `restante rule list` shows them",
+            printable(asked)
         )),
         other => other.into(),
     }
