@@ -123,7 +123,13 @@ impl Backstage for Stage {
                         let stored = known.map_or(0, |known| known.stored);
                         format!("fine; {} so far", units::count(stored, "message"))
                     }
-                    (None, None) => "not fetched yet".to_owned(),
+                    (None, None) => known.filter(|known| known.stored > 0).map_or(
+                        "not fetched yet".to_owned(),
+                        |known| {
+                            let stored = units::count(known.stored, "message");
+                            format!("not all yet; {stored} so far")
+                        },
+                    ),
                 };
                 AccountStatus {
                     name: account.name.clone(),

@@ -59,15 +59,25 @@ fn target(account: &Account) -> String {
     }
 }
 
+/// When it was fetched last. What a limit paused has not come to its end, and is no failure.
+pub(crate) fn last_fetched(known: &AccountStatus) -> String {
+    match (known.last_success_ms, known.last_start_ms) {
+        (Some(at), _) => format!("fetched {}", units::show_time(at)),
+        (None, Some(at)) if known.failures == 0 => {
+            format!("fetched {}, not all yet", units::show_time(at))
+        }
+        (None, _) => "not fetched yet".to_owned(),
+    }
+}
+
 fn list(config: &Config, out: &Output) -> Result<ExitCode, Failure> {
     if config.accounts().is_empty() {
         out.people("There are no accounts yet: restante account add you@example.org")?;
     }
     for (account, known) in known(config)? {
-        let last = match (&known.last_error, known.last_success_ms) {
-            (Some((_, error)), _) => format!("failing: {}", output::printable(error)),
-            (None, Some(at)) => format!("fetched {}", units::show_time(at)),
-            (None, None) => "not fetched yet".to_owned(),
+        let last = match &known.last_error {
+            Some((_, error)) => format!("failing: {}", output::printable(error)),
+            None => last_fetched(&known),
         };
         let every = account.every.map_or("never".to_owned(), |every| {
             units::exact_duration(u64::try_from(every.as_millis()).unwrap_or(u64::MAX))

@@ -110,10 +110,7 @@ fn show(
 }
 
 fn line(account: &Account, known: &AccountStatus) -> String {
-    let last = known.last_success_ms.map_or_else(
-        || "not fetched yet".to_owned(),
-        |at| format!("fetched {}", show_time(at)),
-    );
+    let last = account::last_fetched(known);
     let next = match (account.every, known.next_run_ms) {
         (None, _) => "next when asked".to_owned(),
         (Some(_), Some(at)) => format!("next {}", show_time(at)),
@@ -145,6 +142,23 @@ mod tests {
             ..AccountStatus::default()
         };
         is_silent(&account, &known, DAY, 10 * DAY)
+    }
+
+    /// A run that a limit paused, such as `max_per_day`, is no success yet, and still it brought mail.
+    #[test]
+    fn a_run_that_was_paused_is_told() {
+        let account = Account::new("a".to_owned(), Server::pop3s("h"), "u".to_owned());
+        let mut known = AccountStatus {
+            stored: 3,
+            ..AccountStatus::default()
+        };
+        assert!(line(&account, &known).contains("not fetched yet"));
+        known.last_start_ms = Some(DAY);
+        let told = line(&account, &known);
+        let expected = format!("fetched {}, not all yet;", show_time(DAY));
+        assert!(told.contains(&expected), "{told}");
+        known.failures = 1;
+        assert!(line(&account, &known).contains("not fetched yet"));
     }
 
     #[test]
