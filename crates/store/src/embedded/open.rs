@@ -20,7 +20,18 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const PATIENCE_ALONE: Duration = Duration::from_secs(2);
 
 fn lockable(path: &Path) -> Result<LockFile, StoreError> {
-    LockFile::open(path).map_err(|e| temporary("a lock file cannot be opened", &e))
+    LockFile::open(path).map_err(|error| unwritable("cannot be opened", path, &error))
+}
+
+/// A disk that is read-only stays so: what to do about it is told.
+fn unwritable(what: &str, path: &Path, error: &std::io::Error) -> StoreError {
+    match error.kind() {
+        std::io::ErrorKind::ReadOnlyFilesystem => StoreError::Permanent(format!(
+            "{}: {error}; locks are needed to read, too: copy the data folder to a disk that can be written, and name the copy with --data",
+            path.display()
+        )),
+        _ => temporary(&format!("{} {what}", path.display()), error),
+    }
 }
 
 fn asked(taken: std::io::Result<bool>) -> Result<bool, StoreError> {
@@ -114,7 +125,7 @@ fn own(folder: &Path) -> Result<(), StoreError> {
     if there.mode() & 0o077 != 0 {
         let private = std::fs::Permissions::from_mode(0o700);
         std::fs::set_permissions(folder, private)
-            .map_err(|e| temporary("the data folder cannot be made private", &e))?;
+            .map_err(|error| unwritable("cannot be made private", folder, &error))?;
     }
     Ok(())
 }
@@ -312,4 +323,25 @@ pub(super) fn rebuild(inner: &Arc<Inner>, progress: &mut dyn FnMut(u64)) -> Resu
     let built = super::task::wait(answer);
     share(inner)?;
     built
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_disk_that_is_read_only_is_told_as_such() {
+        let path = Path::new("/archive/lock");
+        let told = |kind: std::io::ErrorKind| unwritable("cannot be opened", path, &kind.into());
+        let error = told(std::io::ErrorKind::ReadOnlyFilesystem);
+        assert!(matches!(error, StoreError::Permanent(_)));
+        let text = error.to_string();
+        assert!(
+            text.contains("/archive/lock") && text.contains("--data"),
+            "{text}"
+        );
+        let error = told(std::io::ErrorKind::PermissionDenied);
+        assert!(matches!(error, StoreError::Temporary(_)));
+        assert!(error.to_string().contains("/archive/lock"), "{error}");
+    }
 }
