@@ -243,9 +243,9 @@ await faultless(ann, 'message');
 
 await it('newsletters: grouped, read one after the other', async () => {
   await ann.goto(`${READER}/newsletters`);
-  const names = await ann.locator('.senders th a').allTextContents();
+  const names = await ann.locator('.stack th a').allTextContents();
   yes(names.includes('Weekly Reads') && names.length === 2, `${names}`);
-  yes((await ann.textContent('.senders tbody tr >> nth=0')).includes('weekly'), 'no rhythm');
+  yes((await ann.textContent('.stack tbody tr >> nth=0')).includes('weekly'), 'no rhythm');
   await ann.locator('tr', { hasText: 'Weekly Reads' }).getByText('Read next').click();
   yes((await ann.textContent('h1')).includes('Weekly Reads 101'), 'not the oldest unread');
 });
