@@ -51,7 +51,6 @@ pub(crate) fn run(command: &mut Command, input: &[u8], limit: Duration) -> Falli
         .stderr(Stdio::piped())
         .spawn()
         .map_err(|error| format!("{name}: {error}"))?;
-    let group = pid_of(&child)?;
     let stdin = child.stdin.take();
     let input = input.to_vec();
     // A program that ends without reading its input is judged by its status.
@@ -60,9 +59,7 @@ pub(crate) fn run(command: &mut Command, input: &[u8], limit: Duration) -> Falli
     let err = collect(child.stderr.take());
     let ended = wait(&mut child, limit)?;
     let Some(status) = ended else {
-        // The group is the child's own, made above.
-        let _gone = kill_process_group(group, Signal::KILL);
-        child.wait()?;
+        kill_group(&mut child)?;
         let err = err.join().unwrap_or_default();
         let err = String::from_utf8_lossy(&err).into_owned();
         return fail(format!("{name} did not end within {limit:?}: {err}"));
@@ -100,12 +97,11 @@ fn wait(child: &mut Child, limit: Duration) -> io::Result<Option<ExitStatus>> {
     }
 }
 
-/// Ends a child that leads a process group, and the group.
-pub(crate) fn kill_group(child: &mut Child) {
-    if let (Ok(None), Ok(group)) = (child.try_wait(), pid_of(child)) {
-        let _gone = kill_process_group(group, Signal::KILL);
-        let _reaped = child.wait();
-    }
+/// Ends a process group that a child leads which nobody has waited for: so the id cannot be another's.
+pub(crate) fn kill_group(child: &mut Child) -> Fallible<()> {
+    let _gone = kill_process_group(pid_of(child)?, Signal::KILL);
+    child.wait()?;
+    Ok(())
 }
 
 fn pid_of(child: &Child) -> Fallible<Pid> {

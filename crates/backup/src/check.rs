@@ -284,7 +284,9 @@ fn look(
     };
     let said = generations(&repository, &mut report)?;
     // Nothing is not well.
-    repository.newest(None)?;
+    if report.generations == 0 {
+        return Err(repository.has_nothing());
+    }
     if report.opened {
         ours(&repository, store, state, data)?;
     }

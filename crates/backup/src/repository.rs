@@ -264,15 +264,19 @@ impl Repository {
         let until = at_ms.unwrap_or(u64::MAX);
         let found = all.iter().rev().find(|one| one.at_ms <= until);
         found.map(|one| one.id.clone()).ok_or_else(|| {
-            BackupError::NotThere(if all.is_empty() {
-                format!("there is no generation at {} yet", self.place)
-            } else {
-                format!(
-                    "the oldest generation at {} is younger: {}",
-                    self.place, all[0].id
-                )
-            })
+            let Some(oldest) = all.first() else {
+                return self.has_nothing();
+            };
+            BackupError::NotThere(format!(
+                "the oldest generation at {} is younger: {}",
+                self.place, oldest.id
+            ))
         })
+    }
+
+    /// Why there is nothing to restore or to check.
+    pub(crate) fn has_nothing(&self) -> BackupError {
+        BackupError::NotThere(format!("there is no generation at {} yet", self.place))
     }
 
     /// Whether what is here is encrypted and no key was given.

@@ -68,7 +68,7 @@ impl Building {
 impl Drop for Building {
     fn drop(&mut self) {
         if let Some(child) = &mut self.0 {
-            kill_group(child);
+            let _ended = kill_group(child);
         }
     }
 }

@@ -7,9 +7,10 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::UNIX_EPOCH;
 
 use super::{Destination, Item, UNFINISHED};
+use crate::backup::now_ms;
 use crate::error::{BackupError, Result, io as doing};
 use crate::limits::LEASE_STALE;
 use crate::repository::{is_random, random_hex};
@@ -233,12 +234,11 @@ impl Destination for Folder {
         let mut left = Vec::new();
         self.walk(&self.root.join(UNFINISHED), &mut left)
             .map_err(doing(format_args!("cannot list {}", self.root.display())))?;
-        let now = SystemTime::now().duration_since(UNIX_EPOCH);
-        let now_ms = now.map_or(0, |d| d.as_millis() as u64);
+        let now = now_ms();
         left.iter()
             .filter(|item| item.name.strip_prefix(UNFINISHED).is_some_and(is_random))
             // Who arrives just now has a lease half written.
-            .filter(|item| now_ms.saturating_sub(item.modified_ms) > LEASE_STALE.as_millis() as u64)
+            .filter(|item| now.saturating_sub(item.modified_ms) > LEASE_STALE.as_millis() as u64)
             .try_for_each(|item| self.delete(&item.name))
     }
 }

@@ -190,10 +190,6 @@ pub(super) fn changes(inner: &Inner, after: Cursor, max: usize) -> Result<Change
                 Some(_) => Change::Removed(info.mailbox, info.unique_id),
             });
         }
-        if changes.len() < max as usize {
-            // A cursor at the end is past what is forgotten, so that it stays good.
-            place = place.max(floor);
-        }
         let next = Cursor {
             epoch: epoch as u64,
             place: place as u64,

@@ -483,6 +483,13 @@ impl PackWriter {
         Ok((end, seal))
     }
 
+    /// Seals the pack. The seal says that all before it is there: so it comes after a sync.
+    pub(super) fn seal(&mut self) -> io::Result<()> {
+        self.sync()?;
+        self.begin(&[], &[])?;
+        self.finish(true, true).map(drop)
+    }
+
     /// Makes durable what batches finished without a sync have left.
     pub(super) fn sync(&self) -> io::Result<()> {
         self.current

@@ -179,9 +179,7 @@ fn rewrite(
         put_whole(&mut writer, &file, &records, &mut |_| Ok(true)).map_err(fault)?;
         at = next;
     }
-    writer.sync().map_err(fault)?;
-    writer.begin(&[], &[]).map_err(fault)?;
-    writer.finish(true, true).map_err(fault)?;
+    writer.seal().map_err(fault)?;
     drop(writer);
     let kept = keep_aside(inner, old).map_err(fault)?;
     compact::repoint::replace(inner, c, new, &[old])?;
@@ -299,9 +297,7 @@ fn take(
         _ => Ok(false),
     };
     let found = put_whole(&mut writer, file, records, &mut wanted).map_err(fault)?;
-    writer.sync().map_err(fault)?;
-    writer.begin(&[], &[]).map_err(fault)?;
-    writer.finish(true, true).map_err(fault)?;
+    writer.seal().map_err(fault)?;
     drop(writer);
     let pack = inner.packs.reader(new).map_err(fault)?;
     let end = pack.octets().map_err(fault)?;

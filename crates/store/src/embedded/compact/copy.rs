@@ -227,10 +227,7 @@ fn fill(
         }
         writer.finish(false, false).map(drop).map_err(fault)
     })?;
-    // The seal says that all before it is there: so it comes after a sync.
-    writer.sync().map_err(fault)?;
-    writer.begin(&[], &[]).map_err(fault)?;
-    writer.finish(true, true).map(drop).map_err(fault)
+    writer.seal().map_err(fault)
 }
 
 enum Kept {
