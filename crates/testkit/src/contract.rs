@@ -71,6 +71,7 @@ macro_rules! contract_tests {
             views a_view_from_now_sees_what_comes;
             views a_view_made_again_is_another_view;
             views the_last_view_removed_in_its_session_deletes_for_nobody;
+            views the_last_view_removed_lets_go_what_the_plain_login_deleted;
             views a_view_name_is_unique_in_its_mailbox;
             views views_tell_their_totals;
             views a_removed_view_lets_nothing_go_that_another_shows;

@@ -159,6 +159,18 @@ pub fn the_last_view_removed_in_its_session_deletes_for_nobody(make: Make<'_>) {
     assert_eq!(bench.ids(ViewId::PLAIN), [id]);
 }
 
+/// It alone held that back.
+pub fn the_last_view_removed_lets_go_what_the_plain_login_deleted(make: Make<'_>) {
+    let bench = Bench::new(make);
+    let phone = bench.view("phone");
+    let (id, other) = (bench.deliver("a\r\n"), bench.deliver("b\r\n"));
+    bench.delete(ViewId::PLAIN, id);
+    assert_eq!(bench.count(), 2);
+    block_on(bench.store.remove_view(bench.mailbox, phone)).expect("removed");
+    assert_eq!(bench.count(), 1);
+    assert_eq!(bench.ids(ViewId::PLAIN), [other]);
+}
+
 /// In two mailboxes the same name is two views.
 pub fn a_view_name_is_unique_in_its_mailbox(make: Make<'_>) {
     let bench = Bench::new(make);

@@ -321,8 +321,10 @@ impl State {
 
     pub(super) fn remove_view(&mut self, id: MailboxId, view: ViewId) -> Answer<()> {
         let mailbox = self.mailbox(id)?;
+        // As it was with this view: what the last one held back may leave, too.
+        let release = mailbox.release();
         let gone = mailbox.views.remove(&view).ok_or(StoreError::NotFound)?;
-        if mailbox.release() == Release::AllDevices {
+        if release == Release::AllDevices {
             let held: Vec<_> = self.shown(id, view, gone.since).collect();
             let ids: Vec<_> = held.iter().map(|e| e.unique_id).collect();
             self.leave_if_unwanted(id, &ids);
