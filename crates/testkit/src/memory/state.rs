@@ -242,11 +242,8 @@ impl State {
             }
         }
         let before = self.live(id).count() as u64;
-        if self.mailboxes[&id].release() == Release::AllDevices
-            && !self.mailboxes[&id].live_views().is_empty()
-        {
-            let all: Vec<_> = self.live(id).map(|m| m.info.unique_id).collect();
-            self.leave_if_unwanted(id, &all);
+        if self.mailboxes[&id].release() == Release::AllDevices {
+            self.all_unwanted_leave(id);
         }
         let between = self.live(id).count() as u64;
         done.released = before - between;
@@ -323,13 +320,16 @@ impl State {
         let mailbox = self.mailbox(id)?;
         // As it was with this view: what the last one held back may leave, too.
         let release = mailbox.release();
-        let gone = mailbox.views.remove(&view).ok_or(StoreError::NotFound)?;
+        mailbox.views.remove(&view).ok_or(StoreError::NotFound)?;
         if release == Release::AllDevices {
-            let held: Vec<_> = self.shown(id, view, gone.since).collect();
-            let ids: Vec<_> = held.iter().map(|e| e.unique_id).collect();
-            self.leave_if_unwanted(id, &ids);
+            self.all_unwanted_leave(id);
         }
         Ok(())
+    }
+
+    fn all_unwanted_leave(&mut self, id: MailboxId) {
+        let all: Vec<_> = self.live(id).map(|m| m.info.unique_id).collect();
+        self.leave_if_unwanted(id, &all);
     }
 
     /// `AllDevices`: takes away those of `ids` that some view deleted and no live view shows.
